@@ -1,0 +1,38 @@
+//! Client of the VPSie cloud API: managed Kubernetes (clusters, groups, nodes, offers) and the lists around it.
+//!
+//! The layers, each a module that knows nothing of the one above:
+//! [`transport`] moves one request, [`breaker`] and [`rate_limit`] decide whether and when it may go,
+//! [`auth`] keeps a token, [`decode`] reads lenient bodies strictly, [`error`] names what went wrong,
+//! and [`client`] puts them together. No wall clock and no randomness are read here: time comes in
+//! through [`Now`] and tokio's clock.
+
+pub mod auth;
+pub mod breaker;
+pub mod client;
+pub mod decode;
+mod endpoint;
+pub mod error;
+pub mod ids;
+pub mod model;
+pub mod observe;
+pub mod rate_limit;
+pub mod settings;
+pub mod transport;
+
+use std::sync::Arc;
+
+pub use auth::{Credentials, CredentialsStatus};
+pub use breaker::BreakerState;
+pub use client::Client;
+pub use error::Error;
+pub use ids::{ClusterId, DatacenterId, GroupNumber, GroupUuid, NodeUuid, OfferId, VmUuid};
+pub use model::{
+    AddNodeReply, AttachableVm, Cluster, ClusterDetail, CreateGroupReply, Datacenter, NodeRef, NodeRole, Offer,
+    ProviderGroup, ProviderNode, RemoveNodeReply,
+};
+pub use observe::{Observer, Silent};
+pub use settings::Settings;
+pub use transport::{HttpTransport, Transport, TransportError};
+
+/// The current time, as the caller sees it: a real clock in production, a virtual one in tests.
+pub type Now = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
