@@ -1,1 +1,5 @@
-//! See ARCHITECTURE.md.
+//! What the tests of the whole system share. The tests themselves lie in `tests/tests`.
+
+pub mod conformance;
+pub mod control_plane;
+pub mod stage;

@@ -1,1 +1,21 @@
-//! See ARCHITECTURE.md.
+//! From watches to a snapshot: Kubernetes objects are folded into an index, and the index into one value.
+//!
+//! ```text
+//!   kube watchers ──▶ Feed ──▶ Index::apply(Change) ──▶ Index::snapshot(&Inputs) ──▶ core::model::Snapshot
+//!                       └────▶ listeners (work queues of the controllers)
+//! ```
+//!
+//! *Architecture invariant:* folding is synchronous and needs no server, so that the index can be tested with
+//! plain values. Pods are kept as classes, not as objects: memory follows the number of shapes.
+
+mod convert;
+mod error;
+mod feed;
+mod index;
+mod snapshot;
+
+pub use convert::labels_of_new_node;
+pub use error::Error;
+pub use feed::{Change, Feed, Kind, Listener};
+pub use index::{Index, ObjectKey};
+pub use snapshot::{Inputs, Offering, TemplateHealth};

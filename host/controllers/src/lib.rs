@@ -1,1 +1,30 @@
-//! See ARCHITECTURE.md.
+//! The controllers: what watches the cluster, asks the policies, checks their answers and acts.
+//!
+//! ```text
+//!   Feed ─▶ Index ─▶ scaling ─▶ VPSieNode objects ─▶ vpsienode ─▶ VPSie
+//!                       └─────▶ Rebalance objects ─▶ rebalance ─▶ evictions, VPSieNode deletions
+//! ```
+//!
+//! *Architecture invariant:* an intent is an object in Kubernetes before its side effect begins. Controllers
+//! hand work to each other through objects only, so that any replica can take over at any line.
+
+mod autoscaler;
+pub mod catalogue;
+pub mod context;
+mod credentials;
+mod error;
+pub mod http;
+pub mod nodegroup;
+pub mod observe;
+pub mod policies;
+pub mod rebalance;
+pub mod runtime;
+pub mod scaling;
+pub mod settings;
+#[cfg(test)]
+mod testing;
+pub mod vpsienode;
+
+pub use autoscaler::{Autoscaler, Ended, Options};
+pub use context::{Context, Ids, Now};
+pub use error::Error;

@@ -8,3 +8,5 @@ pub mod model;
 pub mod packing;
 pub mod quantity;
 pub mod rules;
+#[cfg(test)]
+mod testing;

@@ -28,6 +28,19 @@ pub(crate) struct Endpoint {
     pub(crate) priority: Priority,
 }
 
+impl Endpoint {
+    /// The HTTP verb, for metrics.
+    pub(crate) fn method_name(&self) -> &'static str {
+        match self.method {
+            Method::GET => "GET",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::DELETE => "DELETE",
+            _ => "OTHER",
+        }
+    }
+}
+
 macro_rules! endpoints {
     ($($ident:ident: $name:literal, $family:ident, $method:ident, $mutating:literal, $priority:ident, $doing:literal;)*) => {
         $(pub(crate) const $ident: Endpoint = Endpoint {

@@ -8,16 +8,25 @@
 
 pub mod auth;
 pub mod breaker;
+mod call;
+mod catalogue;
+mod classify;
 pub mod client;
 pub mod decode;
 mod endpoint;
 pub mod error;
+mod exchange;
 pub mod ids;
+mod lenient;
+mod login;
 pub mod model;
 pub mod observe;
 pub mod rate_limit;
+mod roles;
 pub mod settings;
+mod token;
 pub mod transport;
+mod wire;
 
 use std::sync::Arc;
 
@@ -27,8 +36,8 @@ pub use client::Client;
 pub use error::Error;
 pub use ids::{ClusterId, DatacenterId, GroupNumber, GroupUuid, NodeUuid, OfferId, VmUuid};
 pub use model::{
-    AddNodeReply, AttachableVm, Cluster, ClusterDetail, CreateGroupReply, Datacenter, NodeRef, NodeRole, Offer,
-    ProviderGroup, ProviderNode, RemoveNodeReply,
+    AddNodeReply, AttachableVm, Cluster, ClusterDetail, CreateGroupReply, Datacenter, NodeRef, NodeRole,
+    Offer, ProviderGroup, ProviderNode, RemoveNodeReply,
 };
 pub use observe::{Observer, Silent};
 pub use settings::Settings;

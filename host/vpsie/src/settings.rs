@@ -152,7 +152,9 @@ impl Default for Settings {
             ]
             .map(str::to_owned)
             .to_vec(),
-            conflict_patterns: ["same selected size", "already exists"].map(str::to_owned).to_vec(),
+            conflict_patterns: ["same selected size", "already exists"]
+                .map(str::to_owned)
+                .to_vec(),
             user_agent: concat!("vpsie-autoscaler/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
@@ -161,7 +163,12 @@ impl Default for Settings {
 impl Default for PathPrefixes {
     fn default() -> Self {
         let prefix = "/apps/v2".to_owned();
-        Self { auth: prefix.clone(), kubernetes: prefix.clone(), catalogue: prefix.clone(), storage: prefix }
+        Self {
+            auth: prefix.clone(),
+            kubernetes: prefix.clone(),
+            catalogue: prefix.clone(),
+            storage: prefix,
+        }
     }
 }
 
@@ -201,7 +208,11 @@ impl Settings {
         let refused = |message: &str| Error::Configuration {
             message: format!("the VPSie URL {:?} {message}", without_user_info(&self.base_url)),
         };
-        let uri: Uri = self.base_url.trim().parse().map_err(|_| refused("is not a URL"))?;
+        let uri: Uri = self
+            .base_url
+            .trim()
+            .parse()
+            .map_err(|_| refused("is not a URL"))?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(refused("needs a scheme and a host, as in https://api.vpsie.com"));
         };
@@ -244,18 +255,49 @@ mod tests {
 
     #[test]
     fn the_url_of_a_call_follows_the_base_url_and_the_prefix_of_its_family() {
-        let own_prefixes = PathPrefixes { kubernetes: "/api/v2/".to_owned(), ..PathPrefixes::default() };
+        let own_prefixes = PathPrefixes {
+            kubernetes: "/api/v2/".to_owned(),
+            ..PathPrefixes::default()
+        };
         let cases = [
-            ("https://api.vpsie.com", PathPrefixes::default(), "https://api.vpsie.com/apps/v2/k8s/x"),
-            ("https://api.vpsie.com/", PathPrefixes::default(), "https://api.vpsie.com/apps/v2/k8s/x"),
-            ("https://api.vpsie.com", own_prefixes.clone(), "https://api.vpsie.com/api/v2/k8s/x"),
-            ("https://api.vpsie.com/v2", own_prefixes, "https://api.vpsie.com/v2/k8s/x"),
-            ("http://127.0.0.1:81/apps/v2/", PathPrefixes::default(), "http://127.0.0.1:81/apps/v2/k8s/x"),
+            (
+                "https://api.vpsie.com",
+                PathPrefixes::default(),
+                "https://api.vpsie.com/apps/v2/k8s/x",
+            ),
+            (
+                "https://api.vpsie.com/",
+                PathPrefixes::default(),
+                "https://api.vpsie.com/apps/v2/k8s/x",
+            ),
+            (
+                "https://api.vpsie.com",
+                own_prefixes.clone(),
+                "https://api.vpsie.com/api/v2/k8s/x",
+            ),
+            (
+                "https://api.vpsie.com/v2",
+                own_prefixes,
+                "https://api.vpsie.com/v2/k8s/x",
+            ),
+            (
+                "http://127.0.0.1:81/apps/v2/",
+                PathPrefixes::default(),
+                "http://127.0.0.1:81/apps/v2/k8s/x",
+            ),
         ];
         for (base_url, path_prefixes, expected) in cases {
-            let settings = Settings { base_url: base_url.to_owned(), path_prefixes, ..Settings::default() };
+            let settings = Settings {
+                base_url: base_url.to_owned(),
+                path_prefixes,
+                ..Settings::default()
+            };
             let base = settings.base().unwrap();
-            assert_eq!(settings.url(&base, Family::Kubernetes, "/k8s/x"), expected, "{base_url}");
+            assert_eq!(
+                settings.url(&base, Family::Kubernetes, "/k8s/x"),
+                expected,
+                "{base_url}"
+            );
         }
     }
 
@@ -265,9 +307,15 @@ mod tests {
             ("", "is not a URL"),
             ("api.vpsie.com", "needs a scheme"),
             ("ftp://api.vpsie.com", "must begin with https://"),
-            ("https://user:hunter2@api.vpsie.com", "must not contain a user name"),
+            (
+                "https://user:hunter2@api.vpsie.com",
+                "must not contain a user name",
+            ),
         ] {
-            let settings = Settings { base_url: base_url.to_owned(), ..Settings::default() };
+            let settings = Settings {
+                base_url: base_url.to_owned(),
+                ..Settings::default()
+            };
             let message = settings.base().unwrap_err().to_string();
             assert!(message.contains(words), "{base_url}: {message}");
             assert!(!message.contains("hunter2"), "{message}");

@@ -1,1 +1,69 @@
-//! See ARCHITECTURE.md.
+//! The built-in node-selection policy `cheapest-fit`: the least money that gives the demanded pods a place.
+//!
+//! For every group the oracle says how many nodes of each template the pods would use; the cheapest template
+//! that places most wins. What it leaves over is bought from the next best, and where the last node would
+//! stay half empty a smaller template takes its place if that is cheaper. The other templates that would do
+//! are named as fall-backs, cheapest first.
+
+mod candidate;
+mod decide;
+
+use policy_sdk::node_selection::{Mix, Snapshot};
+use policy_sdk::{Description, NodeSelection, PolicyError};
+use serde::Deserialize;
+
+/// JSON Schema of [`Config`].
+const SCHEMA: &str = include_str!("../config.schema.json");
+
+/// What a user may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct Config {
+    /// Whether the last nodes of a group may be of a smaller template.
+    pub mix_templates: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { mix_templates: true }
+    }
+}
+
+/// The policy.
+#[derive(Clone, Copy, Debug)]
+pub struct CheapestFit;
+
+impl NodeSelection for CheapestFit {
+    type Config = Config;
+
+    fn describe() -> Description {
+        Description::new("cheapest-fit", env!("CARGO_PKG_VERSION"), SCHEMA)
+    }
+
+    fn decide(snapshot: &Snapshot, config: &Config) -> Result<Mix, PolicyError> {
+        Ok(decide::decide(snapshot, *config))
+    }
+}
+
+policy_sdk::export_node_selection!(CheapestFit);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_knows_every_field_and_no_other() {
+        let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+        let properties: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(properties, ["mixTemplates"]);
+        assert_eq!(
+            schema["properties"]["mixTemplates"]["default"],
+            Config::default().mix_templates
+        );
+        assert_eq!(
+            serde_json::from_str::<Config>(r#"{"mixTemplates":false}"#).unwrap(),
+            Config { mix_templates: false }
+        );
+        assert!(serde_json::from_str::<Config>(r#"{"mix":false}"#).is_err());
+    }
+}

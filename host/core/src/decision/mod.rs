@@ -4,18 +4,36 @@
 //! [`Plan<Checked>`] of it, and only that can be executed.
 
 mod answer;
+mod budgets;
+mod codes;
+mod growth;
+#[cfg(test)]
+mod growth_tests;
 mod plan;
+mod proposal;
+#[cfg(test)]
+mod proposal_tests;
 mod question;
+pub mod questions;
+#[cfg(test)]
+mod questions_tests;
+mod removals;
+#[cfg(test)]
+mod removals_tests;
 
 pub use answer::{
-    Answer, ClassCount, Demand, GroupDemand, Kept, Mix, Purchase, RebalanceAction, RebalanceProposal, RebalanceStep,
-    Reason, Rejection,
+    Answer, ClassCount, Demand, GroupDemand, Kept, Mix, Purchase, Reason, RebalanceAction, RebalanceProposal,
+    RebalanceStep, Rejection,
 };
+pub use codes::{NoteCode, Refusal};
+pub use growth::{MAX_NODES_PER_PLAN, check_growth};
 pub use plan::{Action, Checked, Note, Plan, Proposed};
+pub use proposal::{check_answer, check_demand, propose_growth, propose_removals};
 pub use question::{
-    Addition, Catalogue, Cause, ClassRow, Context, Fleet, GroupRow, Leftover, NodeFlags, Oracle, Pending, Question,
-    TemplateRow, WhatIfOutcome, WhatIfQuestion,
+    Addition, Catalogue, Cause, ClassRow, Context, Fleet, GroupRow, Leftover, NodeFlags, Oracle, Pending,
+    Question, TemplateRow, WhatIfOutcome, WhatIfQuestion,
 };
+pub use removals::check_removals;
 
 use serde::{Deserialize, Serialize};
 

@@ -16,8 +16,17 @@ pub enum Checked {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    Buy { template: TemplateId, count: u32, fallbacks: Vec<TemplateId>, reason: Reason },
-    Remove { node: NodeId, batch: u32, reason: Reason },
+    Buy {
+        template: TemplateId,
+        count: u32,
+        fallbacks: Vec<TemplateId>,
+        reason: Reason,
+    },
+    Remove {
+        node: NodeId,
+        batch: u32,
+        reason: Reason,
+    },
 }
 
 /// What the checker changed or refused, and why.
@@ -51,11 +60,19 @@ impl<Stage> Plan<Stage> {
 
 impl Plan<Proposed> {
     pub fn propose(actions: Vec<Action>) -> Self {
-        Self { actions, notes: Vec::new(), stage: PhantomData }
+        Self {
+            actions,
+            notes: Vec::new(),
+            stage: PhantomData,
+        }
     }
 
     /// Only the checker may say that a plan is checked.
     pub(crate) fn checked(self, actions: Vec<Action>, notes: Vec<Note>) -> Plan<Checked> {
-        Plan { actions, notes, stage: PhantomData }
+        Plan {
+            actions,
+            notes,
+            stage: PhantomData,
+        }
     }
 }

@@ -104,9 +104,24 @@ pub struct Fleet {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Question {
-    ScaleUp { context: Context, catalogue: Catalogue, pending: Pending },
-    NodeSelection { context: Context, catalogue: Catalogue, pending: Pending, demand: Vec<GroupDemand> },
-    Rebalance { context: Context, catalogue: Catalogue, fleet: Fleet, waiting_pods: u32, removal_budget: u32 },
+    ScaleUp {
+        context: Context,
+        catalogue: Catalogue,
+        pending: Pending,
+    },
+    NodeSelection {
+        context: Context,
+        catalogue: Catalogue,
+        pending: Pending,
+        demand: Vec<GroupDemand>,
+    },
+    Rebalance {
+        context: Context,
+        catalogue: Catalogue,
+        fleet: Fleet,
+        waiting_pods: u32,
+        removal_budget: u32,
+    },
 }
 
 impl Question {
@@ -148,6 +163,23 @@ pub enum Cause {
     Volumes,
     Unschedulable,
     Limits,
+}
+
+impl Cause {
+    /// What a user is told.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Resources => "not enough resources on a new node",
+            Self::Taints => "taints that the pod does not tolerate",
+            Self::NodeAffinity => "the pod's node selector or node affinity does not match",
+            Self::PodAffinity => "the pod's affinity to other pods cannot be satisfied",
+            Self::TopologySpread => "the pod's topology spread cannot be satisfied",
+            Self::HostPorts => "its host ports are taken",
+            Self::Volumes => "its volumes cannot be reached from there",
+            Self::Unschedulable => "the node is unschedulable",
+            Self::Limits => "a limit is reached",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

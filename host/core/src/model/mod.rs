@@ -13,11 +13,13 @@ mod snapshot;
 pub use group::{Group, Template};
 pub use node::{Node, NodeState, Taint, TaintEffect};
 pub use pod::{
-    HostPort, Movability, Pod, PodAffinityTerm, PodClass, PodKey, SpreadConstraint, Toleration, TolerationOperator,
-    WhenUnsatisfiable,
+    HostPort, Movability, Pod, PodAffinityTerm, PodClass, PodKey, SpreadConstraint, Toleration,
+    TolerationOperator, WhenUnsatisfiable,
 };
 pub use resources::{ResourceId, ResourceNames, Resources};
-pub use selector::{LabelOperator, LabelRequirement, LabelSelector, NodeRequirement, NodeSelector, NodeSelectorTerm};
+pub use selector::{
+    LabelOperator, LabelRequirement, LabelSelector, NodeRequirement, NodeSelector, NodeSelectorTerm,
+};
 pub use snapshot::{DisruptionBudget, Snapshot};
 
 /// Position of a [`PodClass`] in [`Snapshot::classes`].

@@ -1,6 +1,6 @@
 //! Pods, folded into classes: pods that are alike in every constraint and request are decided once.
 
-use super::{ClassId, LabelSelector, Labels, NodeId, NodeSelector, Resources, TaintEffect};
+use super::{ClassId, LabelSelector, Labels, NodeId, NodeSelector, Resources, Taint, TaintEffect};
 use serde::{Deserialize, Serialize};
 
 /// `namespace/name` of a pod.
@@ -31,6 +31,15 @@ pub struct Toleration {
     #[serde(default)]
     pub value: String,
     pub effect: Option<TaintEffect>,
+}
+
+impl Toleration {
+    /// Whether it makes up for this taint.
+    pub fn tolerates(&self, taint: &Taint) -> bool {
+        self.effect.is_none_or(|effect| effect == taint.effect)
+            && (self.key.is_empty() || self.key == taint.key)
+            && (self.operator == TolerationOperator::Exists || self.value == taint.value)
+    }
 }
 
 /// A required term of inter-pod affinity or anti-affinity.
@@ -66,7 +75,7 @@ pub struct SpreadConstraint {
 }
 
 /// A host port that a pod occupies. An empty address means every address.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HostPort {
     pub port: u16,
     pub protocol: String,

@@ -11,7 +11,11 @@ pub struct ResourceNames(Vec<String>);
 
 impl Default for ResourceNames {
     fn default() -> Self {
-        Self(["cpu", "memory", "ephemeral-storage", "pods"].map(str::to_owned).to_vec())
+        Self(
+            ["cpu", "memory", "ephemeral-storage", "pods"]
+                .map(str::to_owned)
+                .to_vec(),
+        )
     }
 }
 
@@ -55,7 +59,11 @@ pub struct Resources {
 impl Resources {
     /// CPU (thousandths of a core) and memory (bytes), nothing else.
     pub fn cpu_memory(cpu_milli: i64, memory: i64) -> Self {
-        Self { cpu_milli, memory, ..Self::default() }
+        Self {
+            cpu_milli,
+            memory,
+            ..Self::default()
+        }
     }
 
     /// Amount of the resource with this number.
@@ -113,7 +121,7 @@ impl Resources {
     }
 
     /// The larger amount of each resource.
-    pub fn max(&mut self, other: &Self) {
+    pub fn raise_to(&mut self, other: &Self) {
         self.cpu_milli = self.cpu_milli.max(other.cpu_milli);
         self.memory = self.memory.max(other.memory);
         self.ephemeral = self.ephemeral.max(other.ephemeral);

@@ -1,1 +1,33 @@
-//! Packing.
+//! Packing: which pod goes where, on nodes that exist and on nodes that might.
+//!
+//! Pods are handled by class, node descriptions by shape, topology by counters; the state changes step by
+//! step and remembers how to go back, so that nothing is ever copied to try something out.
+
+mod capacity;
+mod changes;
+mod counters;
+mod fill;
+mod links;
+mod pending;
+#[cfg(test)]
+mod plain;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod random;
+mod shapes;
+mod state;
+mod tables;
+mod topology;
+mod what_if;
+#[cfg(test)]
+mod what_if_tests;
+
+pub use capacity::per_new_node;
+pub(crate) use fill::fill;
+pub(crate) use links::CounterId;
+pub use pending::{Placement, Unplaced, place_pending};
+pub use state::{Mark, State};
+pub use topology::HOSTNAME_LABEL;
+pub use what_if::WhatIf;
+pub(crate) use what_if::permille;

@@ -1,1 +1,68 @@
-//! Rules.
+//! The rules by which kube-scheduler lets a pod onto a node: one file, one rule, one table of cases.
+//!
+//! Rules come in two lists. *Static* ones depend on the pod's class and on what is written on the node; they
+//! are asked once per class and kind of node. *Dynamic* ones depend on what else runs, and are asked whenever
+//! a pod is tried. The first rule that says no gives the [`Cause`].
+
+mod host_ports;
+mod node_affinity;
+mod pod_affinity;
+mod resources;
+mod taints;
+mod topology_spread;
+mod unschedulable;
+mod volumes;
+
+use crate::decision::Cause;
+use crate::model::{ClassId, Labels, NodeId, PodClass, Taint};
+use crate::packing::State;
+
+pub(crate) use node_affinity::allows as selects_node;
+pub(crate) use pod_affinity::allows as pod_affinity_allows;
+pub(crate) use taints::allows as tolerates_node;
+pub(crate) use topology_spread::skew_after;
+
+/// What static rules see of a node, existing or imagined.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeView<'a> {
+    pub name: &'a str,
+    pub labels: &'a Labels,
+    pub taints: &'a [Taint],
+    /// Cordoned.
+    pub unschedulable: bool,
+}
+
+type StaticRule = fn(&PodClass, &NodeView<'_>) -> bool;
+type DynamicRule = fn(&State, ClassId, NodeId) -> bool;
+
+/// Rules about a class and a node, in the order in which they are asked.
+const STATIC: [(Cause, StaticRule); 4] = [
+    (Cause::Unschedulable, unschedulable::allows),
+    (Cause::Taints, taints::allows),
+    (Cause::NodeAffinity, node_affinity::allows),
+    (Cause::Volumes, volumes::allows),
+];
+
+/// Rules about a class and a node in the light of what else runs, asked after the static ones.
+const DYNAMIC: [(Cause, DynamicRule); 4] = [
+    (Cause::HostPorts, host_ports::allows),
+    (Cause::Resources, resources::allows),
+    (Cause::TopologySpread, topology_spread::allows),
+    (Cause::PodAffinity, pod_affinity::allows),
+];
+
+/// The static rule that keeps pods of the class from the node, if any.
+pub fn refused_by_nature(class: &PodClass, node: &NodeView<'_>) -> Option<Cause> {
+    STATIC
+        .iter()
+        .find(|(_, allows)| !allows(class, node))
+        .map(|(cause, _)| *cause)
+}
+
+/// The dynamic rule that keeps a pod of the class from the node now, if any.
+pub(crate) fn refused_by_state(state: &State, class: ClassId, node: NodeId) -> Option<Cause> {
+    DYNAMIC
+        .iter()
+        .find(|(_, allows)| !allows(state, class, node))
+        .map(|(cause, _)| *cause)
+}

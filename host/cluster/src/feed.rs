@@ -1,0 +1,185 @@
+//! Watches: each kind has one watcher whose events are folded into the index, in one place and in order.
+
+use crate::index::{Index, ObjectKey};
+use autoscaler_api::{AutoscalerConfig, NodeGroup, Rebalance, ScalingPolicy, VPSieNode};
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource};
+use parking_lot::RwLock;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Kinds that are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Pod,
+    Node,
+    Namespace,
+    Budget,
+    DaemonSet,
+    Claim,
+    Volume,
+    StorageClass,
+    NodeGroup,
+    VPSieNode,
+    Config,
+    Policy,
+    Rebalance,
+}
+
+/// One object that came or changed, or one that went.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Pod(Box<Pod>),
+    Node(Box<Node>),
+    Namespace(Box<Namespace>),
+    Budget(Box<PodDisruptionBudget>),
+    DaemonSet(Box<DaemonSet>),
+    Claim(Box<PersistentVolumeClaim>),
+    Volume(Box<PersistentVolume>),
+    StorageClass(Box<StorageClass>),
+    NodeGroup(Box<NodeGroup>),
+    VPSieNode(Box<VPSieNode>),
+    Config(Box<AutoscalerConfig>),
+    Policy(Box<ScalingPolicy>),
+    Rebalance(Box<Rebalance>),
+    Gone(Kind, ObjectKey),
+}
+
+/// Told of every change after it was folded. Must not block.
+pub type Listener = Arc<dyn Fn(&Change) + Send + Sync>;
+
+/// The watches of one process.
+pub struct Feed {
+    index: Arc<Index>,
+    listeners: RwLock<Vec<Listener>>,
+    kinds: AtomicUsize,
+    synced: watch::Sender<usize>,
+}
+
+impl Feed {
+    pub fn new(index: Arc<Index>) -> Arc<Self> {
+        Arc::new(Self {
+            index,
+            listeners: RwLock::default(),
+            kinds: AtomicUsize::new(0),
+            synced: watch::Sender::new(0),
+        })
+    }
+
+    /// Adds a listener; it hears of changes from now on.
+    pub fn listen(&self, listener: Listener) {
+        self.listeners.write().push(listener);
+    }
+
+    /// Starts every watch. They end with the token.
+    pub fn spawn(self: &Arc<Self>, client: &Client, shutdown: &CancellationToken) {
+        let every = watcher::Config::default;
+        let running = every().fields("status.phase!=Succeeded,status.phase!=Failed");
+        self.watch::<Pod>(client, Kind::Pod, running, shutdown, |object| Change::Pod(Box::new(object)));
+        self.watch::<Node>(client, Kind::Node, every(), shutdown, |object| Change::Node(Box::new(object)));
+        self.watch::<Namespace>(client, Kind::Namespace, every(), shutdown, |object| Change::Namespace(Box::new(object)));
+        self.watch::<PodDisruptionBudget>(client, Kind::Budget, every(), shutdown, |object| Change::Budget(Box::new(object)));
+        self.watch::<DaemonSet>(client, Kind::DaemonSet, every(), shutdown, |object| Change::DaemonSet(Box::new(object)));
+        self.watch::<PersistentVolumeClaim>(client, Kind::Claim, every(), shutdown, |object| Change::Claim(Box::new(object)));
+        self.watch::<PersistentVolume>(client, Kind::Volume, every(), shutdown, |object| Change::Volume(Box::new(object)));
+        self.watch::<StorageClass>(client, Kind::StorageClass, every(), shutdown, |object| Change::StorageClass(Box::new(object)));
+        self.watch::<NodeGroup>(client, Kind::NodeGroup, every(), shutdown, |object| Change::NodeGroup(Box::new(object)));
+        self.watch::<VPSieNode>(client, Kind::VPSieNode, every(), shutdown, |object| Change::VPSieNode(Box::new(object)));
+        self.watch::<AutoscalerConfig>(client, Kind::Config, every(), shutdown, |object| Change::Config(Box::new(object)));
+        self.watch::<ScalingPolicy>(client, Kind::Policy, every(), shutdown, |object| Change::Policy(Box::new(object)));
+        self.watch::<Rebalance>(client, Kind::Rebalance, every(), shutdown, |object| Change::Rebalance(Box::new(object)));
+    }
+
+    /// Waits until every kind was listed once.
+    pub async fn synced(&self) {
+        let wanted = self.kinds.load(Ordering::SeqCst);
+        let mut done = self.synced.subscribe();
+        // The sender lives in self: waiting cannot fail.
+        let _ = done.wait_for(|count| *count >= wanted).await;
+    }
+
+    /// Whether every kind was listed once.
+    pub fn is_synced(&self) -> bool {
+        *self.synced.borrow() >= self.kinds.load(Ordering::SeqCst)
+    }
+
+    /// Folds a change and tells the listeners.
+    pub fn apply(&self, change: Change) {
+        self.index.apply(change.clone());
+        for listener in self.listeners.read().iter() {
+            listener(&change);
+        }
+    }
+
+    fn watch<K>(
+        self: &Arc<Self>,
+        client: &Client,
+        kind: Kind,
+        config: watcher::Config,
+        shutdown: &CancellationToken,
+        change: fn(K) -> Change,
+    ) where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        self.kinds.fetch_add(1, Ordering::SeqCst);
+        let api = Api::<K>::all(client.clone());
+        let (feed, shutdown) = (self.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            let mut events = watcher(api, config).default_backoff().boxed();
+            let mut known: BTreeSet<ObjectKey> = BTreeSet::new();
+            let mut relisted: Option<BTreeSet<ObjectKey>> = None;
+            let mut listed_once = false;
+            loop {
+                let event = tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return,
+                    event = events.try_next() => event,
+                };
+                match event {
+                    Ok(Some(watcher::Event::Init)) => relisted = Some(BTreeSet::new()),
+                    Ok(Some(watcher::Event::InitApply(object))) => {
+                        if let Some(keys) = relisted.as_mut() {
+                            keys.insert(ObjectKey::of(&object));
+                        }
+                        feed.apply(change(object));
+                    }
+                    Ok(Some(watcher::Event::InitDone)) => {
+                        let listed = relisted.take().unwrap_or_default();
+                        for gone in known.difference(&listed) {
+                            feed.apply(Change::Gone(kind, gone.clone()));
+                        }
+                        known = listed;
+                        if !std::mem::replace(&mut listed_once, true) {
+                            feed.synced.send_modify(|count| *count += 1);
+                        }
+                    }
+                    Ok(Some(watcher::Event::Apply(object))) => {
+                        known.insert(ObjectKey::of(&object));
+                        feed.apply(change(object));
+                    }
+                    Ok(Some(watcher::Event::Delete(object))) => {
+                        let key = ObjectKey::of(&object);
+                        known.remove(&key);
+                        feed.apply(Change::Gone(kind, key));
+                    }
+                    Ok(None) => return,
+                    Err(source) => {
+                        let error = crate::Error::Watch { kind, source };
+                        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                        tracing::warn!(?kind, reason = error.reason(), cause, "{error} failed; trying again");
+                    }
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,215 @@
+//! The HTTP endpoints of the controller: metrics, liveness, readiness.
+//!
+//! Liveness says only that the process answers. Readiness waits for the first list of every watch; what
+//! else may be wrong (standing by, credentials, VPSie) is named in its text and does not make it fail:
+//! a controller that Kubernetes takes out of service cannot be asked what is wrong with it.
+
+use crate::context::Context;
+use crate::runtime::metrics::Metrics;
+use autoscaler_cluster::Feed;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use vpsie_client::{BreakerState, Client, CredentialsStatus};
+
+/// What the endpoints tell about.
+#[derive(Clone)]
+pub struct Health {
+    metrics: Arc<Metrics>,
+    vpsie: Client,
+    synced: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Health {
+    /// The health of one process.
+    pub fn new(context: &Context, feed: Arc<Feed>) -> Self {
+        Self {
+            metrics: context.metrics.clone(),
+            vpsie: context.vpsie.clone(),
+            synced: Arc::new(move || feed.is_synced()),
+        }
+    }
+}
+
+/// `/metrics`, `/healthz` and `/readyz`.
+pub fn router(health: Health) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .with_state(health)
+}
+
+async fn metrics(State(health): State<Health>) -> impl IntoResponse {
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        health.metrics.render(),
+    )
+}
+
+async fn ready(State(health): State<Health>) -> impl IntoResponse {
+    let facts = Facts {
+        synced: (health.synced)(),
+        leads: health.metrics.is_leading(),
+        credentials: health.vpsie.credentials_status(),
+        breaker: health.vpsie.breaker_state(),
+    };
+    let status = if facts.synced {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, facts.text())
+}
+
+struct Facts {
+    synced: bool,
+    leads: bool,
+    credentials: CredentialsStatus,
+    breaker: BreakerState,
+}
+
+impl Facts {
+    /// One line for each fact: `+` good, `-` not ready for it, `!` ready, but an operator should look.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |mark: char, what: &str, state: &str| {
+            let _ = writeln!(text, "[{mark}] {what}: {state}");
+        };
+        match self.synced {
+            true => line('+', "caches", "synced"),
+            false => line('-', "caches", "waiting for the first list of every watch"),
+        }
+        line('+', "role", if self.leads { "leader" } else { "standby" });
+        let (mark, state) = match (&self.credentials, self.credentials.problem) {
+            (CredentialsStatus { present: false, .. }, _) => ('!', "missing".to_owned()),
+            (
+                CredentialsStatus {
+                    valid: Some(false), ..
+                },
+                problem,
+            ) => ('!', format!("refused ({})", problem.unwrap_or("Unauthorized"))),
+            (CredentialsStatus { valid: None, .. }, _) => ('+', "not tried yet".to_owned()),
+            (
+                CredentialsStatus {
+                    valid: Some(true), ..
+                },
+                _,
+            ) => ('+', "accepted".to_owned()),
+        };
+        line(mark, "VPSie credentials", &state);
+        let mark = if self.breaker == BreakerState::Closed {
+            '+'
+        } else {
+            '!'
+        };
+        line(mark, "VPSie circuit breaker", self.breaker.as_str());
+        text.push_str(if self.synced { "ready\n" } else { "not ready\n" });
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::http::Request;
+    use http_body_util::BodyExt;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tower::ServiceExt;
+
+    async fn ask(router: &Router, path: &str) -> (StatusCode, String) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn readiness_waits_for_the_caches_and_names_everything_else() {
+        let metrics = Arc::new(Metrics::new());
+        let synced = Arc::new(AtomicBool::new(false));
+        let flag = synced.clone();
+        let health = Health {
+            metrics: metrics.clone(),
+            vpsie: crate::testing::unreachable_vpsie(),
+            synced: Arc::new(move || flag.load(Ordering::Relaxed)),
+        };
+        let router = router(health);
+        let (status, text) = ask(&router, "/readyz").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(
+            text.contains("[-] caches") && text.contains("standby") && text.ends_with("not ready\n"),
+            "{text}"
+        );
+        synced.store(true, Ordering::Relaxed);
+        metrics.leading(true);
+        let (status, text) = ask(&router, "/readyz").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(
+            text.contains("[!] VPSie credentials: missing") && text.contains("role: leader"),
+            "{text}"
+        );
+        assert_eq!(
+            ask(&router, "/healthz").await,
+            (StatusCode::OK, "ok\n".to_owned())
+        );
+        let (status, text) = ask(&router, "/metrics").await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(text.contains("vpsie_autoscaler_is_leader 1"), "{text}");
+    }
+
+    #[test]
+    fn each_fact_has_its_line() {
+        let status = |valid, problem| CredentialsStatus {
+            present: true,
+            valid,
+            expires_at: None,
+            problem,
+        };
+        let table = [
+            (
+                status(None, None),
+                BreakerState::Closed,
+                "[+] VPSie credentials: not tried yet",
+            ),
+            (
+                status(Some(true), None),
+                BreakerState::Closed,
+                "[+] VPSie credentials: accepted",
+            ),
+            (
+                status(Some(false), Some("Unauthorized")),
+                BreakerState::Closed,
+                "[!] VPSie credentials: refused (Unauthorized)",
+            ),
+            (
+                status(Some(true), None),
+                BreakerState::Open,
+                "[!] VPSie circuit breaker: open",
+            ),
+            (
+                status(Some(true), None),
+                BreakerState::HalfOpen,
+                "[!] VPSie circuit breaker: half-open",
+            ),
+        ];
+        for (credentials, breaker, line) in table {
+            let text = Facts {
+                synced: true,
+                leads: true,
+                credentials,
+                breaker,
+            }
+            .text();
+            assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+            assert!(text.ends_with("\nready\n"), "{text}");
+        }
+    }
+}

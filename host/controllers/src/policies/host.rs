@@ -1,0 +1,361 @@
+//! The Wasm host as this controller uses it: spec words in, bindings out.
+
+use super::source::{Fetched, Refusal};
+use super::{Entry, Facts, Host};
+use crate::runtime::chain;
+use autoscaler_api::scaling_policy::{Fallback, PolicyKind, ScalingPolicySpec};
+use autoscaler_core::decision::Kind;
+use autoscaler_core::model::{LabelOperator, LabelRequirement, LabelSelector};
+use autoscaler_policy::{Binding, CompiledPolicy, Engine, GroupFilter, LastGood, Limits, PolicySet};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// The interface that this host speaks; every component that it loads was built for it.
+const INTERFACE: &str = "0.1.0";
+
+/// Compiles components and swaps bindings.
+pub(super) struct PolicyHost {
+    engine: Engine,
+    set: Arc<PolicySet>,
+}
+
+/// A component with what its ScalingPolicy set for it when it was loaded.
+#[derive(Clone, Debug)]
+pub(super) struct Loaded {
+    policy: Arc<CompiledPolicy>,
+    config: String,
+    limits: Limits,
+}
+
+impl PolicyHost {
+    pub(super) fn new(engine: Engine, set: Arc<PolicySet>) -> Self {
+        Self { engine, set }
+    }
+
+    /// A component of the binary: it is the one that decides where no ScalingPolicy does.
+    fn built_in(&self, name: &str) -> Result<Arc<CompiledPolicy>, Refusal> {
+        let unknown = || {
+            let known: Vec<&str> = Kind::ALL.into_iter().map(Kind::as_str).collect();
+            let message = format!(
+                "spec.source.builtIn: there is no {name}; there are {}",
+                known.join(", ")
+            );
+            Refusal::new("UnknownBuiltIn", message)
+        };
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+            .ok_or_else(unknown)?;
+        let last = self.set.active(kind).pop();
+        last.map(|binding| binding.policy.clone()).ok_or_else(unknown)
+    }
+}
+
+impl Host for PolicyHost {
+    type Policy = Loaded;
+
+    fn load(&self, fetched: &Fetched, spec: &ScalingPolicySpec) -> Result<(Loaded, Facts), Refusal> {
+        let begun = Instant::now();
+        let (policy, size) = match fetched {
+            Fetched::BuiltIn(name) => (self.built_in(name)?, 0),
+            Fetched::Component { bytes, .. } => {
+                let compiled = self.engine.compile(bytes);
+                (
+                    compiled.map_err(|error| Refusal::new(error.reason(), chain(&error)))?,
+                    bytes.len(),
+                )
+            }
+            Fetched::Unchanged => return Err(Refusal::new("InvalidSource", "there is nothing to load")),
+        };
+        let limits = limits(spec)?;
+        let config = serde_json::to_string(spec.config.as_ref().unwrap_or(&serde_json::Map::new()))
+            .map_err(|error| Refusal::new("InvalidConfig", format!("spec.config: {error}")))?;
+        for kind in spec
+            .kinds
+            .iter()
+            .map(|kind| core_kind(*kind))
+            .filter(|kind| policy.description(*kind).is_some())
+        {
+            check_config(&policy, kind, &config, &limits)?;
+        }
+        let facts = facts(&policy, spec, size, begun.elapsed());
+        Ok((
+            Loaded {
+                policy,
+                config,
+                limits,
+            },
+            facts,
+        ))
+    }
+
+    fn install(&self, kind: PolicyKind, entries: &[(&str, &Entry<Loaded>)]) -> Result<(), Refusal> {
+        let bindings = entries.iter().map(|(name, entry)| binding(name, entry));
+        self.set
+            .swap(core_kind(kind), bindings.collect::<Result<_, _>>()?);
+        Ok(())
+    }
+}
+
+fn core_kind(kind: PolicyKind) -> Kind {
+    match kind {
+        PolicyKind::ScaleUp => Kind::ScaleUp,
+        PolicyKind::NodeSelection => Kind::NodeSelection,
+        PolicyKind::Rebalance => Kind::Rebalance,
+    }
+}
+
+fn facts(
+    policy: &CompiledPolicy,
+    spec: &ScalingPolicySpec,
+    size: usize,
+    compile: std::time::Duration,
+) -> Facts {
+    let kinds = PolicyKind::ALL
+        .into_iter()
+        .filter(|kind| policy.description(core_kind(*kind)).is_some())
+        .collect();
+    // A component may describe itself differently for each kind; the first that the object uses speaks.
+    let named = spec
+        .kinds
+        .iter()
+        .find_map(|kind| policy.description(core_kind(*kind)));
+    let described = named.or_else(|| policy.kinds().next().and_then(|kind| policy.description(kind)));
+    Facts {
+        name: described
+            .map(|description| description.name.clone())
+            .unwrap_or_default(),
+        version: described
+            .map(|description| description.version.clone())
+            .unwrap_or_default(),
+        interface_version: INTERFACE.to_owned(),
+        digest: policy.digest().to_owned(),
+        size,
+        kinds,
+        compile,
+    }
+}
+
+fn check_config(policy: &CompiledPolicy, kind: Kind, config: &str, limits: &Limits) -> Result<(), Refusal> {
+    let diagnostics = policy.validate_config(kind, config, limits);
+    let diagnostics =
+        diagnostics.map_err(|error| Refusal::new(error.reason(), format!("spec.config: {error}")))?;
+    if diagnostics.is_empty() {
+        return Ok(());
+    }
+    let text = |diagnostic: &autoscaler_policy::Diagnostic| {
+        let hint = if diagnostic.hint.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", diagnostic.hint)
+        };
+        format!(
+            "spec.config{}: {}{hint}",
+            diagnostic.path.replace('/', "."),
+            diagnostic.message
+        )
+    };
+    let texts: Vec<String> = diagnostics.iter().map(text).collect();
+    Err(Refusal::new("InvalidConfig", texts.join("; ")))
+}
+
+fn limits(spec: &ScalingPolicySpec) -> Result<Limits, Refusal> {
+    let limits = spec.limits_or_default();
+    let deadline = limits.deadline_or_default().value();
+    let invalid = |error: &dyn std::error::Error| {
+        Refusal::new("InvalidLimits", format!("spec.limits.deadline: {error}"))
+    };
+    // The schema lets no negative numbers in.
+    let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
+    Ok(Limits {
+        fuel: unsigned(limits.fuel_or_default()),
+        deadline: deadline.map_err(|error| invalid(&error))?,
+        memory_bytes: unsigned(limits.memory_mib_or_default()) << 20,
+        output_bytes: unsigned(limits.output_kib_or_default()) << 10,
+    })
+}
+
+fn binding(name: &str, entry: &Entry<Loaded>) -> Result<Binding, Refusal> {
+    let Loaded {
+        policy,
+        config,
+        limits,
+    } = entry.policy.clone();
+    let good = |good: &Loaded| LastGood {
+        policy: good.policy.clone(),
+        config: good.config.clone(),
+        limits: good.limits,
+    };
+    Ok(Binding {
+        name: name.to_owned(),
+        policy,
+        config,
+        limits,
+        fallback: match entry.spec.fallback_or_default() {
+            Fallback::LastGood => autoscaler_policy::Fallback::LastGood,
+            Fallback::BuiltIn => autoscaler_policy::Fallback::BuiltIn,
+            Fallback::Hold => autoscaler_policy::Fallback::Hold,
+        },
+        last_good: entry.previous.as_ref().map(good),
+        groups: match &entry.spec.node_group_selector {
+            Some(selector) => GroupFilter::Labels(label_selector(selector)?),
+            None => GroupFilter::All,
+        },
+    })
+}
+
+fn label_selector(selector: &meta::LabelSelector) -> Result<LabelSelector, Refusal> {
+    let requirement = |requirement: &meta::LabelSelectorRequirement| {
+        let operator = match requirement.operator.as_str() {
+            "In" => LabelOperator::In,
+            "NotIn" => LabelOperator::NotIn,
+            "Exists" => LabelOperator::Exists,
+            "DoesNotExist" => LabelOperator::DoesNotExist,
+            other => {
+                let message = format!(
+                    "spec.nodeGroupSelector: {other} is no operator; there are In, NotIn, Exists, DoesNotExist"
+                );
+                return Err(Refusal::new("InvalidSelector", message));
+            }
+        };
+        let values = requirement.values.clone().unwrap_or_default();
+        Ok(LabelRequirement {
+            key: requirement.key.clone(),
+            operator,
+            values,
+        })
+    };
+    Ok(LabelSelector {
+        match_labels: selector.match_labels.clone().unwrap_or_default(),
+        match_expressions: selector
+            .match_expressions
+            .iter()
+            .flatten()
+            .map(requirement)
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn host() -> PolicyHost {
+        let engine = Engine::new().unwrap();
+        let set = Arc::new(PolicySet::built_in(&engine).unwrap());
+        PolicyHost::new(engine, set)
+    }
+
+    fn spec(extra: &Value) -> ScalingPolicySpec {
+        let mut spec = json!({"kinds": ["scale-up"], "source": {"builtIn": "scale-up"}});
+        for (name, value) in extra.as_object().unwrap() {
+            spec[name.as_str()] = value.clone();
+        }
+        serde_json::from_value(spec).unwrap()
+    }
+
+    #[test]
+    fn the_words_of_a_spec_reach_the_binding() {
+        let host = host();
+        let spec = spec(&json!({
+            "limits": {"fuel": 7_000_000, "deadline": "250ms", "memoryMiB": 3, "outputKiB": 5},
+            "fallback": "Hold",
+            "nodeGroupSelector": {"matchLabels": {"team": "a"},
+                                  "matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["gold"]}]},
+        }));
+        let (policy, facts) = host
+            .load(&Fetched::BuiltIn("scale-up".to_owned()), &spec)
+            .unwrap();
+        assert_eq!(facts.kinds, [PolicyKind::ScaleUp]);
+        assert!(
+            facts.digest.starts_with("sha256:") && !facts.version.is_empty(),
+            "{facts:?}"
+        );
+        let entry = Entry {
+            policy,
+            facts,
+            sha256: None,
+            spec,
+            previous: None,
+        };
+        host.install(PolicyKind::ScaleUp, &[("mine", &entry)]).unwrap();
+        let active = host.set.active(Kind::ScaleUp);
+        let names: Vec<&str> = active.iter().map(|binding| binding.name.as_str()).collect();
+        assert_eq!(names, ["mine", autoscaler_policy::BUILT_IN]);
+        let deadline = std::time::Duration::from_millis(250);
+        let limits = Limits {
+            fuel: 7_000_000,
+            deadline,
+            memory_bytes: 3 << 20,
+            output_bytes: 5 << 10,
+        };
+        assert_eq!(active[0].limits, limits);
+        assert_eq!(active[0].fallback, autoscaler_policy::Fallback::Hold);
+        let labels = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect()
+        };
+        assert!(active[0].groups.matches(&labels(&[("team", "a")])));
+        assert!(
+            !active[0]
+                .groups
+                .matches(&labels(&[("team", "a"), ("tier", "gold")]))
+        );
+        assert!(!active[0].groups.matches(&labels(&[("team", "b")])));
+        host.install(PolicyKind::ScaleUp, &[]).unwrap();
+        assert_eq!(host.set.active(Kind::ScaleUp).len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_loaded_is_refused_with_its_field() {
+        let host = host();
+        let built_in = |name: &str| Fetched::BuiltIn(name.to_owned());
+        let bytes = |bytes: &[u8]| Fetched::Component {
+            bytes: bytes.to_vec(),
+            sha256: String::new(),
+        };
+        let table = [
+            (
+                built_in("no"),
+                json!({}),
+                "UnknownBuiltIn",
+                "there are scale-up, node-selection, rebalance",
+            ),
+            (bytes(b"rubbish"), json!({}), "NotAComponent", ""),
+            (
+                built_in("scale-up"),
+                json!({"config": {"noSuchField": 1}}),
+                "",
+                "spec.config",
+            ),
+            (
+                built_in("scale-up"),
+                json!({"limits": {"deadline": "soon"}}),
+                "InvalidLimits",
+                "spec.limits.deadline",
+            ),
+        ];
+        for (row, (fetched, extra, reason, text)) in table.into_iter().enumerate() {
+            let refusal = host
+                .load(&fetched, &spec(&extra))
+                .err()
+                .unwrap_or_else(|| panic!("row {row} was loaded"));
+            assert!(
+                refusal.reason == reason || reason.is_empty(),
+                "row {row}: {refusal:?}"
+            );
+            assert!(refusal.message.contains(text), "row {row}: {refusal:?}");
+        }
+    }
+
+    #[test]
+    fn a_selector_with_an_unknown_operator_is_refused() {
+        let selector = json!({"matchExpressions": [{"key": "a", "operator": "Near", "values": ["b"]}]});
+        let refusal = label_selector(&serde_json::from_value(selector).unwrap()).unwrap_err();
+        assert_eq!(refusal.reason, "InvalidSelector");
+    }
+}

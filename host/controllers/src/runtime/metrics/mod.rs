@@ -1,0 +1,415 @@
+//! The process's metrics: one struct with its own registry, and methods that say what happened.
+//!
+//! Every series whose labels are known stands at 0 from the start, so that the first event is an
+//! increase that an alert can see. Nobody outside this module touches a Prometheus type. The names are
+//! those of the runbooks; `docs/metrics.md` is generated from the same descriptions.
+
+mod catalogue;
+mod provider;
+
+use catalogue::Registrar;
+pub use catalogue::{Description, document};
+use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
+pub use provider::ENDPOINTS;
+use std::time::Duration;
+
+/// Why a controller's decision maker could not use a policy, as `autoscaler_policy` names it.
+const POLICY_FAILURES: [&str; 8] = [
+    "Trap",
+    "OutOfFuel",
+    "Deadline",
+    "MemoryLimit",
+    "OutputLimit",
+    "PolicyError",
+    "BadConfig",
+    "Garbage",
+];
+const KINDS: [&str; 3] = ["scale-up", "node-selection", "rebalance"];
+const DECISIONS: [&str; 3] = ["executed", "nothing", "held"];
+/// The name under which the embedded policies are counted.
+pub const BUILT_IN: &str = "built-in";
+
+/// Which part of a rebalance operation is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RebalanceStage {
+    /// Looking for something to do.
+    Analyze,
+    /// Making and checking the plan.
+    Plan,
+    /// Carrying it out.
+    Execute,
+    /// Undoing it.
+    Rollback,
+}
+
+impl RebalanceStage {
+    const ALL: [Self; 4] = [Self::Analyze, Self::Plan, Self::Execute, Self::Rollback];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Analyze => "analyze",
+            Self::Plan => "plan",
+            Self::Execute => "execute",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+/// How a part of a rebalance operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RebalanceResult {
+    /// As wanted.
+    Success,
+    /// Not as wanted.
+    Failure,
+    /// Not begun, for a named reason.
+    Skipped,
+}
+
+impl RebalanceResult {
+    const ALL: [Self; 3] = [Self::Success, Self::Failure, Self::Skipped];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// How an eviction request was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvictionResult {
+    /// The pod is leaving.
+    Evicted,
+    /// A PodDisruptionBudget forbids it for now.
+    Blocked,
+    /// The pod was gone already.
+    Gone,
+    /// Anything else.
+    Failed,
+}
+
+impl EvictionResult {
+    const ALL: [Self; 4] = [Self::Evicted, Self::Blocked, Self::Gone, Self::Failed];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Evicted => "evicted",
+            Self::Blocked => "blocked",
+            Self::Gone => "gone",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The sizes of a node group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupSizes {
+    /// What the controllers work towards.
+    pub desired: i64,
+    /// VPSieNodes that are not on their way out.
+    pub current: i64,
+    /// Nodes that are Ready.
+    pub ready: i64,
+    /// Lower limit.
+    pub min: i64,
+    /// Upper limit.
+    pub max: i64,
+}
+
+/// See the module's text. Share it behind an `Arc`.
+pub struct Metrics {
+    registry: Registry,
+    described: Vec<Description>,
+    provider: provider::Provider,
+    credential_valid: IntGauge,
+    credential_expires: IntGauge,
+    credential_conflict: IntGauge,
+    reconciles: IntCounterVec,
+    reconcile_duration: HistogramVec,
+    queue_depth: IntGaugeVec,
+    events: IntCounterVec,
+    events_dropped: prometheus::IntCounter,
+    leader: IntGauge,
+    rebalances: IntCounterVec,
+    rebalances_in_progress: IntGauge,
+    evictions: IntCounterVec,
+    group_desired: IntGaugeVec,
+    group_current: IntGaugeVec,
+    group_ready: IntGaugeVec,
+    group_min: IntGaugeVec,
+    group_max: IntGaugeVec,
+    phases: IntGaugeVec,
+    pending_pods: IntGauge,
+    unschedulable_pods: IntGauge,
+    policy_calls: IntCounterVec,
+    policy_fallbacks: IntCounterVec,
+    policy_duration: HistogramVec,
+    policy_fuel: HistogramVec,
+    policy_loaded: IntGaugeVec,
+    decisions: IntCounterVec,
+    checker_notes: IntCounterVec,
+    scale_up_reaction: Histogram,
+    provisioning: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// A registry of its own with every known series at 0.
+    pub fn new() -> Self {
+        let mut add = Registrar::default();
+        let provider = provider::Provider::new(&mut add);
+        let metrics = catalogue::register(add, provider);
+        metrics.start_at_zero();
+        metrics
+    }
+
+    /// Adds the process's own memory, file and processor series, where the system tells them.
+    #[cfg(target_os = "linux")]
+    pub fn with_process(self) -> Self {
+        let collector = prometheus::process_collector::ProcessCollector::for_self();
+        if let Err(error) = self.registry.register(Box::new(collector)) {
+            tracing::warn!("no process metrics: {error}");
+        }
+        self
+    }
+
+    /// What is measured: one row per metric, in the order of names.
+    pub fn describe(&self) -> Vec<Description> {
+        let mut rows = self.described.clone();
+        rows.sort_by(|a, b| a.name.cmp(b.name));
+        rows
+    }
+
+    /// Everything in Prometheus's text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
+            tracing::warn!("metrics cannot be written: {error}");
+        }
+        text
+    }
+
+    fn start_at_zero(&self) {
+        for stage in RebalanceStage::ALL {
+            for result in RebalanceResult::ALL {
+                self.rebalances
+                    .with_label_values(&[stage.as_str(), result.as_str()]);
+            }
+        }
+        for result in EvictionResult::ALL {
+            self.evictions.with_label_values(&[result.as_str()]);
+        }
+        for kind in KINDS {
+            self.policy_bound(kind, BUILT_IN);
+            for outcome in DECISIONS {
+                self.decisions.with_label_values(&[kind, outcome]);
+            }
+        }
+        for type_ in ["Normal", "Warning"] {
+            self.events.with_label_values(&[type_]);
+        }
+    }
+
+    /// A controller begins to work off its queue.
+    pub fn controller_started(&self, controller: &str) {
+        for result in ["success", "error", "panic"] {
+            self.reconciles.with_label_values(&[controller, result]);
+        }
+        self.reconcile_duration.with_label_values(&[controller]);
+        self.queue_depth(controller, 0);
+    }
+
+    /// A reconcile ended with `success`, `error` or `panic`.
+    pub fn reconciled(&self, controller: &str, result: &'static str, duration: Duration) {
+        self.reconciles.with_label_values(&[controller, result]).inc();
+        self.reconcile_duration
+            .with_label_values(&[controller])
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Keys that are due and do not run.
+    pub fn queue_depth(&self, controller: &str, depth: usize) {
+        self.queue_depth
+            .with_label_values(&[controller])
+            .set(gauge(depth));
+    }
+
+    /// An event was sent.
+    pub fn event_sent(&self, type_: &'static str) {
+        self.events.with_label_values(&[type_]).inc();
+    }
+
+    /// An event was dropped, because too many waited or the API server did not take it.
+    pub fn event_dropped(&self) {
+        self.events_dropped.inc();
+    }
+
+    /// Whether this process holds the Lease.
+    pub fn leading(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// What [`Metrics::leading`] was told last.
+    pub fn is_leading(&self) -> bool {
+        self.leader.get() == 1
+    }
+
+    /// Whether the secret names a token and a client pair at once.
+    pub fn credential_conflict(&self, present: bool) {
+        self.credential_conflict.set(i64::from(present));
+    }
+
+    /// A part of a rebalance operation ended.
+    pub fn rebalanced(&self, stage: RebalanceStage, result: RebalanceResult) {
+        self.rebalances
+            .with_label_values(&[stage.as_str(), result.as_str()])
+            .inc();
+    }
+
+    /// How many rebalance operations run.
+    pub fn rebalances_in_progress(&self, count: usize) {
+        self.rebalances_in_progress.set(gauge(count));
+    }
+
+    /// An eviction request was answered.
+    pub fn eviction(&self, result: EvictionResult) {
+        self.evictions.with_label_values(&[result.as_str()]).inc();
+    }
+
+    /// The sizes of a node group.
+    pub fn group_sizes(&self, namespace: &str, group: &str, sizes: GroupSizes) {
+        let labels = &[namespace, group];
+        self.group_desired.with_label_values(labels).set(sizes.desired);
+        self.group_current.with_label_values(labels).set(sizes.current);
+        self.group_ready.with_label_values(labels).set(sizes.ready);
+        self.group_min.with_label_values(labels).set(sizes.min);
+        self.group_max.with_label_values(labels).set(sizes.max);
+    }
+
+    /// How many VPSieNodes of a node group stand in each phase; phases that are not named stand at 0.
+    pub fn group_phases(
+        &self,
+        namespace: &str,
+        group: &str,
+        counts: &[(autoscaler_api::vpsie_node::Phase, usize)],
+    ) {
+        for phase in autoscaler_api::vpsie_node::Phase::ALL {
+            let count = counts
+                .iter()
+                .filter(|(p, _)| *p == phase)
+                .map(|(_, count)| count)
+                .sum();
+            self.phases
+                .with_label_values(&[group, namespace, phase.as_str()])
+                .set(gauge(count));
+        }
+    }
+
+    /// A node group is gone, and its series with it.
+    pub fn group_gone(&self, namespace: &str, group: &str) {
+        let sizes = [
+            &self.group_desired,
+            &self.group_current,
+            &self.group_ready,
+            &self.group_min,
+            &self.group_max,
+        ];
+        for series in sizes {
+            // An error says that there was none.
+            let _ = series.remove_label_values(&[namespace, group]);
+        }
+        for phase in autoscaler_api::vpsie_node::Phase::ALL {
+            let _ = self
+                .phases
+                .remove_label_values(&[group, namespace, phase.as_str()]);
+        }
+    }
+
+    /// Pods that wait for a node: all of them, and those that no node group can take.
+    pub fn waiting_pods(&self, pending: usize, without_a_group: usize) {
+        self.pending_pods.set(gauge(pending));
+        self.unschedulable_pods.set(gauge(without_a_group));
+    }
+
+    /// A policy may be called from now on.
+    pub fn policy_bound(&self, kind: &str, policy: &str) {
+        for result in ["success", "failure"] {
+            self.policy_calls.with_label_values(&[kind, policy, result]);
+        }
+        for reason in POLICY_FAILURES {
+            self.policy_fallbacks.with_label_values(&[kind, policy, reason]);
+        }
+        self.policy_duration.with_label_values(&[kind]);
+        self.policy_fuel.with_label_values(&[kind]);
+    }
+
+    /// Whether the component of a ScalingPolicy is compiled and in use.
+    pub fn policy_loaded(&self, policy: &str, loaded: bool) {
+        self.policy_loaded
+            .with_label_values(&[policy])
+            .set(i64::from(loaded));
+    }
+
+    /// A ScalingPolicy is gone.
+    pub fn policy_gone(&self, policy: &str) {
+        let _ = self.policy_loaded.remove_label_values(&[policy]);
+    }
+
+    /// A policy answered a question within its limits and the answer was taken.
+    pub fn policy_answered(&self, kind: &str, policy: &str, duration: Duration, fuel: u64) {
+        self.policy_calls
+            .with_label_values(&[kind, policy, "success"])
+            .inc();
+        self.policy_duration
+            .with_label_values(&[kind])
+            .observe(duration.as_secs_f64());
+        // Fuel stays far below 2^53, where a float is still exact.
+        self.policy_fuel.with_label_values(&[kind]).observe(fuel as f64);
+    }
+
+    /// A policy failed, and another one decided.
+    pub fn policy_fell_back(&self, kind: &str, policy: &str, reason: &str) {
+        self.policy_calls
+            .with_label_values(&[kind, policy, "failure"])
+            .inc();
+        self.policy_fallbacks
+            .with_label_values(&[kind, policy, reason])
+            .inc();
+    }
+
+    /// A decision was made: `executed`, `nothing` (nothing to do) or `held` (the policy failed, and its
+    /// ScalingPolicy wants nobody else to decide).
+    pub fn decided(&self, kind: &str, outcome: &'static str) {
+        self.decisions.with_label_values(&[kind, outcome]).inc();
+    }
+
+    /// The checker trimmed or refused a part of a plan.
+    pub fn checker_note(&self, reason: &str) {
+        self.checker_notes.with_label_values(&[reason]).inc();
+    }
+
+    /// From a pod's Unschedulable condition to the add-node request.
+    pub fn scale_up_reaction(&self, duration: Duration) {
+        self.scale_up_reaction.observe(duration.as_secs_f64());
+    }
+
+    /// From the add-node request to the Ready node.
+    pub fn node_provisioned(&self, duration: Duration) {
+        self.provisioning.observe(duration.as_secs_f64());
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Asking a policy, and telling of its answer: one record, rendered as log lines, metrics and the observer's story.
+
+use super::growth::reason_text;
+use crate::context::Context;
+use crate::observe::{ActionText, DecidedBy, DecisionRecord, Failed};
+use crate::runtime::events::EventType;
+use autoscaler_core::decision::{Answer, Kind, Note, Oracle, Question};
+use autoscaler_policy::{Binding, PolicyRef};
+use k8s_openapi::api::core::v1::ObjectReference;
+use std::sync::Arc;
+
+/// An answer that was accepted.
+pub(super) struct Asked {
+    pub(super) answer: Answer,
+    pub(super) failed: Vec<Failed>,
+    at: jiff::Timestamp,
+    kind: Kind,
+    policy: DecidedBy,
+    duration_us: u64,
+    fuel: u64,
+}
+
+/// Asks the policy; where it fails, its fall-backs in the same call. None where the user wants to rather hold.
+pub(super) fn ask(
+    ctx: &Context,
+    binding: &Arc<Binding>,
+    question: &Question,
+    oracle: &dyn Oracle,
+    accept: &dyn Fn(&Answer) -> Result<(), String>,
+) -> Option<Asked> {
+    let kind = question.kind();
+    let decision = ctx.policies.decide(binding, question, oracle, accept);
+    for failure in &decision.failures {
+        let name = &failure.policy.name;
+        let reason = failure.error.reason();
+        tracing::warn!(kind = kind.as_str(), policy = name, reason, "policy failed: {}", failure.error);
+        ctx.metrics.policy_fell_back(kind.as_str(), name, reason);
+        let note = format!("{kind} policy {name} ({}) failed: {}; another policy decides", failure.policy.digest, failure.error);
+        ctx.events.publish(&policy_reference(ctx, name), EventType::Warning, "PolicyFailed", "Decide", note);
+    }
+    let failed = decision
+        .failures
+        .iter()
+        .map(|failure| Failed {
+            policy: decided_by(&failure.policy),
+            reason: failure.error.reason(),
+            message: failure.error.to_string(),
+        })
+        .collect();
+    let Some(taken) = decision.taken else {
+        ctx.metrics.decided(kind.as_str(), "held");
+        return None;
+    };
+    ctx.metrics.policy_answered(kind.as_str(), &taken.policy.name, taken.report.duration, taken.report.fuel_used);
+    Some(Asked {
+        answer: taken.report.answer,
+        failed,
+        at: (ctx.now)(),
+        kind,
+        policy: decided_by(&taken.policy),
+        duration_us: u64::try_from(taken.report.duration.as_micros()).unwrap_or(u64::MAX),
+        fuel: taken.report.fuel_used,
+    })
+}
+
+impl Asked {
+    pub(super) fn record(self, actions: Vec<ActionText>, rejections: Vec<Note>, notes: Vec<Note>) -> DecisionRecord {
+        DecisionRecord {
+            at: self.at,
+            kind: self.kind,
+            policy: self.policy,
+            actions,
+            rejections,
+            notes,
+            failed: self.failed,
+            duration_us: self.duration_us,
+            fuel: self.fuel,
+        }
+    }
+}
+
+fn decided_by(policy: &PolicyRef) -> DecidedBy {
+    DecidedBy { name: policy.name.clone(), digest: policy.digest.clone(), version: policy.version.clone() }
+}
+
+/// Logs, counts and passes on a decision.
+pub(super) fn report(ctx: &Context, record: &DecisionRecord) {
+    let kind = record.kind.as_str();
+    let (policy, digest) = (record.policy.name.as_str(), record.policy.digest.as_str());
+    for action in &record.actions {
+        tracing::info!(kind, policy, digest, reason = %action.reason.code, "{}: {}", action.action, action.reason.text);
+    }
+    for rejection in &record.rejections {
+        tracing::info!(kind, policy, subject = %rejection.subject, "not done: {}", reason_text(&rejection.reason));
+    }
+    for note in &record.notes {
+        tracing::warn!(kind, policy, subject = %note.subject, "checker: {}", reason_text(&note.reason));
+        ctx.metrics.checker_note(&note.reason.code);
+    }
+    ctx.metrics.decided(kind, if record.actions.is_empty() { "nothing" } else { "executed" });
+    ctx.observer.decided(record);
+}
+
+/// The ScalingPolicy that events are about; the built-in ones have none and speak for the configuration.
+fn policy_reference(ctx: &Context, name: &str) -> ObjectReference {
+    let uid = ctx.index.policy(name).and_then(|policy| policy.metadata.uid.clone());
+    ObjectReference {
+        api_version: Some(autoscaler_api::API_VERSION.to_owned()),
+        kind: Some("ScalingPolicy".to_owned()),
+        name: Some(name.to_owned()),
+        uid,
+        ..ObjectReference::default()
+    }
+}

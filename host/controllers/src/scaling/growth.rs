@@ -1,0 +1,242 @@
+//! Growth: pods that no node can hold → demand → purchases → a checked plan → VPSieNodes.
+
+use super::ask::{self, Asked};
+use super::notices::{NOT_TRIGGERED, TRIGGERED};
+use super::partition::{Partition, partitions};
+use super::{LOOK_AGAIN, Outcome, Scaling};
+use crate::context::Context;
+use crate::observe::{ActionText, DecisionRecord};
+use autoscaler_core::decision::{
+    Action, Answer, Cause, Checked, Demand, Mix, Note, Plan, Question, Reason, Rejection, check_answer, check_growth,
+    propose_growth, questions,
+};
+use autoscaler_core::model::{ClassId, GroupId, NodeId, PodId, Snapshot};
+use autoscaler_core::packing::{Placement, WhatIf, place_pending};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// What a growth decision comes to, before anything is done.
+struct Growth {
+    placement: Placement,
+    plans: Vec<Plan<Checked>>,
+    records: Vec<DecisionRecord>,
+    /// Waiting pods that get a new node.
+    placed: Vec<(PodId, NodeId)>,
+    /// What policies said of classes that get nothing.
+    rejections: BTreeMap<ClassId, String>,
+}
+
+impl Scaling {
+    /// Decides for the pods that wait, if they or anything else changed.
+    pub(super) async fn grow(&mut self) -> Outcome {
+        if self.ctx.index.pod_counts().1 == 0 {
+            self.last = None;
+            self.ctx.metrics.waiting_pods(0, 0);
+            return Ok(());
+        }
+        let settings = self.settings();
+        let snapshot = Arc::new(self.ctx.index.snapshot(&self.inputs(&settings)));
+        if self.last.as_ref().is_some_and(|(at, last)| at.elapsed() < LOOK_AGAIN && same(last, &snapshot)) {
+            return Ok(());
+        }
+        self.last = Some((Instant::now(), snapshot.clone()));
+        let growth = Self::compute(|| decide(&self.ctx, &snapshot));
+        let waiting = snapshot.pods.iter().filter(|pod| pod.node.is_none()).count();
+        self.ctx.metrics.waiting_pods(waiting, growth.placement.unplaced.iter().map(|class| class.pods.len()).sum());
+        for record in &growth.records {
+            ask::report(&self.ctx, record);
+        }
+        let since = |pods: &[(PodId, NodeId)]| {
+            let waits = pods.iter().filter_map(|(pod, _)| snapshot.pods[*pod as usize].unschedulable_since_ms);
+            waits.min().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        };
+        let waiting_since = since(&growth.placed);
+        let mut created = Vec::new();
+        for plan in &growth.plans {
+            created.extend(self.buy(&snapshot, plan, waiting_since).await?);
+        }
+        let answers = answers(&snapshot, &growth);
+        self.notices.publish(&self.ctx, &snapshot, &answers);
+        if !created.is_empty() {
+            self.echo(&created).await;
+        }
+        Ok(())
+    }
+}
+
+/// Equal but for the time: an equal decision would follow.
+fn same(one: &Snapshot, other: &Snapshot) -> bool {
+    one.pods == other.pods
+        && one.nodes == other.nodes
+        && one.classes == other.classes
+        && one.groups == other.groups
+        && one.templates == other.templates
+        && one.max_cluster_nodes == other.max_cluster_nodes
+}
+
+fn decide(ctx: &Context, snapshot: &Arc<Snapshot>) -> Growth {
+    let mut growth = Growth {
+        placement: place_pending(snapshot),
+        plans: Vec::new(),
+        records: Vec::new(),
+        placed: Vec::new(),
+        rejections: BTreeMap::new(),
+    };
+    // Partitions decide one after the other; what one leaves flows to the next.
+    for partition in partitions(ctx, snapshot) {
+        if growth.placement.unplaced.is_empty() {
+            break;
+        }
+        let _ = decide_partition(ctx, &partition, &mut growth);
+    }
+    growth
+}
+
+/// None where a policy held the decision back.
+fn decide_partition(ctx: &Context, partition: &Partition, growth: &mut Growth) -> Option<()> {
+    let allows = |group: GroupId| partition.groups.contains(&group);
+    let question = questions::scale_up(&growth.placement, &allows);
+    let oracle = WhatIf::new(&growth.placement, &question);
+    let accept = |answer: &Answer| check_answer(&question, answer).map_err(|refusal| refusal.to_string());
+    let asked = ask::ask(ctx, &partition.scale_up, &question, &oracle, &accept)?;
+    let Answer::ScaleUp(demand) = asked.answer.clone() else { return None };
+    note_rejections(&question, &demand.rejections, growth);
+    growth.records.push(demand_record(asked, &question, &demand));
+    if demand.groups.is_empty() {
+        return Some(());
+    }
+
+    let question = questions::node_selection(&growth.placement, &allows, demand.groups.clone());
+    let oracle = WhatIf::new(&growth.placement, &question);
+    let check = |answer: &Answer| match answer {
+        Answer::NodeSelection(mix) => propose_growth(&question, mix)
+            .and_then(|plan| check_growth(&growth.placement, plan, &allows))
+            .map_err(|refusal| refusal.to_string()),
+        _ => Err("the answer is of another kind".to_owned()),
+    };
+    let asked = ask::ask(ctx, &partition.node_selection, &question, &oracle, &|answer| check(answer).map(drop))?;
+    let Answer::NodeSelection(mix) = asked.answer.clone() else { return None };
+    let plan = check(&asked.answer).ok()?;
+    note_rejections(&question, &mix.rejections, growth);
+    let record = mix_record(asked, &question, &growth.placement, &mix, &plan);
+    growth.records.push(record);
+    let placed = growth.placement.accept(&plan);
+    growth.placed.extend(placed);
+    growth.plans.push(plan);
+    Some(())
+}
+
+fn note_rejections(question: &Question, rejections: &[Rejection], growth: &mut Growth) {
+    let (Question::ScaleUp { pending, .. } | Question::NodeSelection { pending, .. }) = question else { return };
+    for rejection in rejections.iter().filter(|rejection| rejection.group.is_none()) {
+        if let Some(class) = pending.class_ids.get(rejection.class as usize) {
+            growth.rejections.insert(*class, rejection.reason.text.clone());
+        }
+    }
+}
+
+fn rejected(question: &Question, rejections: &[Rejection]) -> Vec<Note> {
+    let (Question::ScaleUp { pending, catalogue, .. } | Question::NodeSelection { pending, catalogue, .. }) = question
+    else {
+        return Vec::new();
+    };
+    let note = |rejection: &Rejection| {
+        let class = pending.classes.get(rejection.class as usize)?.name.clone();
+        let group = rejection.group.and_then(|group| catalogue.groups.get(group as usize));
+        let subject = group.map_or(class.clone(), |group| format!("{class} in {}", group.name));
+        Some(Note { subject, reason: rejection.reason.clone() })
+    };
+    rejections.iter().filter_map(note).collect()
+}
+
+fn demand_record(asked: Asked, question: &Question, demand: &Demand) -> DecisionRecord {
+    let Question::ScaleUp { catalogue, .. } = question else { return asked.record(Vec::new(), Vec::new(), Vec::new()) };
+    let actions = demand.groups.iter().map(|wish| {
+        let pods: u32 = wish.pods.iter().map(|count| count.pods).sum();
+        let group = catalogue.groups.get(wish.group as usize).map_or("?", |group| group.name.as_str());
+        ActionText { action: format!("grow {group} for {pods} pods"), reason: wish.reason.clone() }
+    });
+    let actions = actions.collect();
+    asked.record(actions, rejected(question, &demand.rejections), Vec::new())
+}
+
+fn mix_record(
+    asked: Asked,
+    question: &Question,
+    placement: &Placement,
+    mix: &Mix,
+    plan: &Plan<Checked>,
+) -> DecisionRecord {
+    let snapshot = placement.snapshot();
+    let actions = plan.actions().iter().filter_map(|action| {
+        let Action::Buy { template, count, reason, .. } = action else { return None };
+        let template = &snapshot.templates[*template as usize];
+        let group = &snapshot.groups[template.group as usize];
+        let action = format!("buy {count} × {} in {} for {}/{}", template.offering, template.datacenter, group.namespace, group.name);
+        Some(ActionText { action, reason: reason.clone() })
+    });
+    let actions = actions.collect();
+    asked.record(actions, rejected(question, &mix.rejections), plan.notes().to_vec())
+}
+
+/// What each waiting pod is told.
+fn answers(snapshot: &Snapshot, growth: &Growth) -> BTreeMap<PodId, (&'static str, String)> {
+    let mut answers = BTreeMap::new();
+    let placement = &growth.placement;
+    for (pod, node) in &growth.placed {
+        let Some(template) = placement.state.imagined(*node) else { continue };
+        let id = snapshot.templates[template as usize].group;
+        let group = &snapshot.groups[id as usize];
+        let after = group.current + placement.bought(id);
+        let note = format!(
+            "pod triggered scale-up of {}/{}: {} -> {after} nodes (max {})",
+            group.namespace, group.name, group.current, group.max
+        );
+        answers.insert(*pod, (TRIGGERED, note));
+    }
+    for left in &placement.unplaced {
+        let said = growth.rejections.get(&left.class).cloned();
+        let why = said.unwrap_or_else(|| why_nowhere(snapshot, placement, left.class));
+        for pod in &left.pods {
+            answers.insert(*pod, (NOT_TRIGGERED, format!("pod didn't trigger scale-up: {why}")));
+        }
+    }
+    answers
+}
+
+/// Group by group, what keeps a class from it.
+fn why_nowhere(snapshot: &Snapshot, placement: &Placement, class: ClassId) -> String {
+    if snapshot.groups.is_empty() {
+        return "there is no node group".to_owned();
+    }
+    let refusals = placement.refusals_by_template(class);
+    let of_group = |id: GroupId| {
+        let group = &snapshot.groups[id as usize];
+        let causes: Vec<Option<Cause>> = snapshot
+            .templates
+            .iter()
+            .zip(&refusals)
+            .filter(|(template, _)| template.group == id)
+            .map(|(_, refusal)| *refusal)
+            .collect();
+        let why = if causes.is_empty() {
+            "VPSie offers none of its offerings".to_owned()
+        } else if causes.contains(&None) {
+            match &group.held {
+                Some((_, text)) => text.clone(),
+                None if group.current + placement.bought(id) >= group.max => format!("at maxNodes ({})", group.max),
+                None => "its offerings cannot be bought now".to_owned(),
+            }
+        } else {
+            causes.iter().flatten().min().map_or_else(String::new, |cause| cause.text().to_owned())
+        };
+        format!("{}/{}: {why}", group.namespace, group.name)
+    };
+    (0..snapshot.groups.len() as GroupId).map(of_group).collect::<Vec<_>>().join("; ")
+}
+
+/// Keeps a reason short enough for an event.
+pub(super) fn reason_text(reason: &Reason) -> String {
+    format!("{}: {}", reason.code, reason.text)
+}

@@ -1,0 +1,190 @@
+//! Giving a machine back: drain, ask VPSie, wait until it lists the machine no more, then let the record go.
+//!
+//! It works from every phase: an order whose machine is not known yet is looked for first, so that deleting a
+//! stuck record never leaves a machine behind.
+
+use super::claim::identity;
+use super::order::since;
+use super::{VpsieNodes, condition, drain, provision_error, reference};
+use crate::error::Error;
+use crate::runtime::events::EventType;
+use crate::runtime::queue::Next;
+use autoscaler_api::VPSieNode;
+use autoscaler_api::conditions::{reasons, types};
+use autoscaler_api::vpsie_node::Phase;
+use autoscaler_cluster::ObjectKey;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::{Api, DeleteParams, Preconditions};
+use kube::ResourceExt;
+use std::time::Duration;
+use vpsie_client::{ClusterDetail, NodeUuid, ProviderNode};
+
+/// A removal that VPSie accepted and did not carry out is asked for again after this long: longer than any
+/// removal that was seen, short against the cost of a forgotten machine.
+const ASK_AGAIN: Duration = Duration::from_secs(300);
+/// How often a draining node is looked at.
+const DRAIN_POLL: Duration = Duration::from_secs(2);
+
+impl VpsieNodes {
+    /// Brings a deleted VPSieNode a step further towards being gone.
+    pub(super) async fn terminate(&self, key: &ObjectKey, node: &VPSieNode) -> Result<Next, Error> {
+        let now = (self.ctx.now)();
+        let status = node.status.clone().unwrap_or_default();
+        let ordered = status.creation_requested_at.is_some();
+        let known = node.provider_identifier().is_some() || status.hostname.is_some();
+        if !ordered && !known {
+            return self.release(key, node, "nothing was ordered").await;
+        }
+        if !node.phase().is_leaving() {
+            let note = "deleted: draining before the machine is given back".to_owned();
+            self.enter(node, Phase::Terminating, reasons::TERMINATING, note, |status| {
+                status.terminating_at = Some(Time(now));
+            })
+            .await?;
+            return Ok(Next::After(Duration::ZERO));
+        }
+        if node.phase() == Phase::Terminating {
+            if let Some(next) = self.drain(node).await? {
+                return Ok(next);
+            }
+            let note = "drained: giving the machine back to VPSie".to_owned();
+            self.enter(node, Phase::Deleting, reasons::DELETING, note, |_| {}).await?;
+            return Ok(Next::After(Duration::ZERO));
+        }
+        if !known {
+            return self.find_and_remember(key, node).await;
+        }
+        self.give_back(key, node).await
+    }
+
+    /// Evicts what runs on the node; none when nothing is left to wait for.
+    async fn drain(&self, node: &VPSieNode) -> Result<Option<Next>, Error> {
+        let Some(name) = node.node_name().filter(|name| self.ctx.index.node(name).is_some()) else { return Ok(None) };
+        let progress = drain::pass(&self.ctx, name, &node.name_any()).await?;
+        let drain::Progress::Waiting(what) = progress else { return Ok(None) };
+        let started = node.status.as_ref().and_then(|status| status.terminating_at.as_ref());
+        let waited = started.map_or(Duration::ZERO, |at| since(&at.0, (self.ctx.now)()));
+        let limit = self.settings().drain_timeout;
+        if waited < limit {
+            return Ok(Some(Next::After(DRAIN_POLL.min(limit - waited))));
+        }
+        // Whoever deletes the record wants the machine gone: after the time that they allow, it goes.
+        let note = format!("drain timeout after {} s: {what}; the machine goes all the same", limit.as_secs());
+        tracing::warn!(vpsienode = %node.name_any(), "{note}");
+        self.ctx.events.publish(&reference(node), EventType::Warning, reasons::DRAIN_FAILED, "Drain", note);
+        Ok(None)
+    }
+
+    /// An order whose machine is not known: it may still come.
+    async fn find_and_remember(&self, key: &ObjectKey, node: &VPSieNode) -> Result<Next, Error> {
+        let now = (self.ctx.now)();
+        if let Some(row) = self.find_machine(key, node).await? {
+            self.write_status(node, |status| {
+                status.vpsie_node_identifier = row.identifier.as_ref().map(|id| id.as_str().to_owned());
+                status.vpsie_instance_id = row.id;
+                status.hostname = Some(row.hostname.clone());
+                status.node_name = Some(row.name_key());
+            })
+            .await?;
+            return Ok(Next::After(Duration::ZERO));
+        }
+        let status = node.status.clone().unwrap_or_default();
+        let waited = status.creation_requested_at.as_ref().map_or(Duration::ZERO, |at| since(&at.0, now));
+        let limit = if status.creation_accepted_at.is_some() { self.settings().node_ready_timeout } else { self.pace.lost_answer_grace };
+        if waited >= limit {
+            return self.release(key, node, "VPSie never listed a machine for the order").await;
+        }
+        Ok(Next::After(self.pace.provider_poll))
+    }
+
+    /// Asks VPSie to remove the machine until it is not listed any more.
+    async fn give_back(&self, key: &ObjectKey, node: &VPSieNode) -> Result<Next, Error> {
+        let now = (self.ctx.now)();
+        let cluster = Self::cluster(node);
+        let asked = node.status.as_ref().and_then(|status| status.deletion_requested_at.as_ref());
+        let waited = asked.map(|at| since(&at.0, now));
+        let listing = Error::vpsie("listing the cluster's nodes");
+        let listed = match self.ctx.catalogue.cluster(&cluster, self.pace.provider_poll).await {
+            Ok(listed) => listed,
+            // The whole cluster is gone at VPSie, and the machine with it.
+            Err(vpsie_client::Error::NotFound { .. }) => return self.gone(key, node).await,
+            Err(error) => return Err(listing(error)),
+        };
+        let Some(row) = row_of(&listed, node) else {
+            // A list that is older than the order or the removal proves nothing.
+            let fresh = self.ctx.catalogue.cluster(&cluster, Duration::ZERO).await.map_err(listing)?;
+            return match row_of(&fresh, node) {
+                None => self.gone(key, node).await,
+                Some(_) => Ok(Next::After(self.pace.provider_poll)),
+            };
+        };
+        if waited.is_some_and(|waited| waited < ASK_AGAIN) {
+            return Ok(Next::After(self.pace.provider_poll));
+        }
+        let Some(identifier) = self.identifier(row).await? else {
+            let message = format!("VPSie lists {} without an identifier: it cannot be asked to remove it", row.hostname);
+            self.write_status(node, |status| provision_error(status, reasons::VPS_DELETE_FAILED, message.clone(), now)).await?;
+            return Err(Error::Invalid { object: key.to_string(), field: "status.vpsieNodeIdentifier", problem: message });
+        };
+        // Asking twice is harmless, so the answer may be lost: the list decides.
+        let next = self.write_status(node, |status| status.deletion_requested_at = Some(Time(now))).await?;
+        if let Err(error) = self.ctx.vpsie.remove_node(&cluster, &identifier).await {
+            let reason = error.reason();
+            let text = error.to_string();
+            tracing::warn!(vpsienode = %key, reason, "removal failed: {text}");
+            self.write_status(&next, |status| {
+                status.deletion_requested_at = None;
+                status.last_error = Some(text.clone());
+                condition(status, types::ERROR, true, reasons::VPS_DELETE_FAILED, text, now);
+            })
+            .await?;
+            return Err(Error::Vpsie { action: "removing a node", source: error });
+        }
+        Ok(Next::After(self.pace.provider_poll))
+    }
+
+    /// The identifier that removal asks for: of the row, else of the list that shows every VM.
+    async fn identifier(&self, row: &ProviderNode) -> Result<Option<NodeUuid>, Error> {
+        if let Some(identifier) = &row.identifier {
+            return Ok(Some(identifier.clone()));
+        }
+        let vms = self.ctx.vpsie.list_attachable_vms().await.map_err(Error::vpsie("listing all VMs"))?;
+        let name = row.name_key();
+        Ok(vms.iter().find(|vm| vm.hostname.to_lowercase() == name).map(|vm| NodeUuid::new(vm.identifier.as_str())))
+    }
+
+    /// VPSie lists the machine no more: the Node object and then the record go.
+    async fn gone(&self, key: &ObjectKey, node: &VPSieNode) -> Result<Next, Error> {
+        if let Some(object) = node.node_name().and_then(|name| self.ctx.index.node(name)) {
+            let nodes: Api<Node> = Api::all(self.ctx.effects.clone());
+            let params = DeleteParams {
+                preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
+                ..DeleteParams::default()
+            };
+            match nodes.delete(&object.name_any(), &params).await.map_err(Error::kubernetes("deleting a Node")) {
+                Ok(_) => {}
+                Err(error) if error.is_not_found() || error.is_conflict() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.release(key, node, "VPSie lists the machine no more").await
+    }
+
+    async fn release(&self, key: &ObjectKey, node: &VPSieNode, why: &str) -> Result<Next, Error> {
+        self.remove_finalizer(node).await?;
+        self.ledgers.of(&Self::cluster(node)).lock().await.forget(key);
+        tracing::info!(vpsienode = %key, "deleted: {why}");
+        self.ctx.events.publish(&reference(node), EventType::Normal, "Deleted", "Delete", why);
+        Ok(Next::Done)
+    }
+}
+
+/// The row of the machine, by identifier or by name in any case.
+fn row_of<'a>(listed: &'a ClusterDetail, node: &VPSieNode) -> Option<&'a ProviderNode> {
+    let hostname = node.status.as_ref().and_then(|status| status.hostname.as_deref()).or(node.node_name());
+    let hostname = hostname.map(str::to_lowercase);
+    listed.nodes.iter().find(|row| {
+        node.provider_identifier() == Some(identity(row).as_str()) || hostname.as_deref() == Some(row.name_key().as_str())
+    })
+}

@@ -1,0 +1,162 @@
+//! How long it takes to place waiting pods on a cluster, and to work out what new nodes would hold.
+
+use autoscaler_core::decision::questions;
+use autoscaler_core::model::{
+    Group, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey, Resources, Snapshot,
+    SpreadConstraint, Template, WhenUnsatisfiable,
+};
+use autoscaler_core::packing::place_pending;
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::sync::Arc;
+
+const CLASSES: u32 = 50;
+const TEMPLATES: u32 = 40;
+
+fn resources(cpu_milli: i64, gib: i64) -> Resources {
+    Resources {
+        cpu_milli,
+        memory: gib << 30,
+        ephemeral: 0,
+        pods: 110,
+        extended: Vec::new(),
+    }
+}
+
+/// Classes of different sizes; every fifth spreads over zones.
+fn class(id: u32) -> PodClass {
+    let labels = Labels::from([("app".to_owned(), format!("app-{id}"))]);
+    let spread = SpreadConstraint {
+        max_skew: 1,
+        topology_key: "zone".into(),
+        when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
+        selector: Some(LabelSelector {
+            match_labels: labels.clone(),
+            match_expressions: Vec::new(),
+        }),
+        min_domains: 0,
+        honor_affinity: true,
+        honor_taints: false,
+    };
+    PodClass {
+        namespace: "default".into(),
+        labels,
+        requests: Resources {
+            pods: 1,
+            ..resources(100 + i64::from(id % 10) * 150, 1 + i64::from(id % 4))
+        },
+        topology_spread: if id.is_multiple_of(5) {
+            vec![spread]
+        } else {
+            Vec::new()
+        },
+        ..PodClass::default()
+    }
+}
+
+fn zone(number: u32) -> Labels {
+    Labels::from([("zone".to_owned(), format!("zone-{}", number % 3))])
+}
+
+/// `nodes` half-full nodes of 8 cores and `pods` waiting pods.
+fn cluster(nodes: u32, pods: u32) -> Arc<Snapshot> {
+    let pod = |number: u32, node: Option<u32>| Pod {
+        key: PodKey {
+            namespace: "default".into(),
+            name: format!("pod-{number:06}"),
+        },
+        uid: number.to_string(),
+        class: number % CLASSES,
+        node,
+        owner: None,
+        movability: Movability::Moves,
+        unschedulable_since_ms: node.is_none().then_some(0),
+    };
+    let node = |number: u32| Node {
+        name: format!("node-{number:05}"),
+        labels: zone(number),
+        taints: Vec::new(),
+        allocatable: resources(8000, 32),
+        unschedulable: false,
+        state: NodeState::Ready,
+        group: Some(0),
+        template: Some(0),
+        vpsie_node: None,
+        created_ms: 0,
+        idle_since_ms: None,
+        protected: None,
+        hourly_micros: 100,
+    };
+    let template = |number: u32| Template {
+        group: 0,
+        offering: format!("offering-{number}"),
+        datacenter: "dc".into(),
+        size: i64::from(number),
+        labels: zone(number),
+        taints: Vec::new(),
+        allocatable: resources(
+            2000 * (1 + i64::from(number % 8)),
+            8 * (1 + i64::from(number % 8)),
+        ),
+        hourly_micros: 100,
+        failures: 0,
+        backoff_until_ms: None,
+    };
+    let group = Group {
+        namespace: "default".into(),
+        name: "group".into(),
+        min: 0,
+        max: 100_000,
+        current: nodes,
+        upcoming: 0,
+        may_grow: true,
+        may_shrink: true,
+        held: None,
+        last_scale_up_ms: None,
+        last_scale_down_ms: None,
+        annotations: Labels::new(),
+    };
+    let bound = (0..nodes * 5).map(|number| pod(number, Some(number % nodes.max(1))));
+    Arc::new(Snapshot {
+        classes: (0..CLASSES).map(class).collect(),
+        nodes: (0..nodes).map(node).collect(),
+        pods: bound
+            .chain((0..pods).map(|number| pod(nodes * 5 + number, None)))
+            .collect(),
+        groups: vec![group],
+        templates: (0..TEMPLATES).map(template).collect(),
+        ..Snapshot::default()
+    })
+}
+
+fn placement(c: &mut Criterion) {
+    let mut group = c.benchmark_group("place_pending");
+    group.sample_size(10);
+    for (nodes, pods) in [(100, 1_000), (1_000, 10_000), (5_000, 50_000)] {
+        let snapshot = cluster(nodes, pods);
+        group.bench_function(
+            BenchmarkId::from_parameter(format!("{nodes} nodes, {pods} pods")),
+            |b| {
+                b.iter(|| black_box(place_pending(&snapshot)));
+            },
+        );
+    }
+    group.finish();
+
+    let mut group = c.benchmark_group("scale_up_question");
+    group.sample_size(10);
+    for (nodes, pods) in [(100, 10_000), (1_000, 50_000)] {
+        let placement = place_pending(&cluster(nodes, pods));
+        assert!(placement.unplaced_pods() > 0, "a question about nothing");
+        group.bench_function(
+            BenchmarkId::from_parameter(format!("{nodes} nodes, {pods} pods")),
+            |b| {
+                b.iter(|| black_box(questions::scale_up(&placement, &|_| true)));
+            },
+        );
+    }
+    group.finish();
+}
+
+criterion_group!(benches, placement);
+criterion_main!(benches);

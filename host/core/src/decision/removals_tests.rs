@@ -1,0 +1,347 @@
+//! The checker of removals against a table of cases.
+
+use super::{Action, NoteCode, Plan, Proposed, Reason, Refusal, check_removals};
+use crate::model::{DisruptionBudget, Movability, NodeState};
+use crate::packing::place_pending;
+use crate::testing::{Cluster, labels, pod, selector, taint};
+
+fn remove(node: u32, batch: u32) -> Action {
+    Action::Remove {
+        node,
+        batch,
+        reason: Reason::new("Test", ""),
+    }
+}
+
+fn codes<Stage>(plan: &Plan<Stage>) -> Vec<&str> {
+    plan.notes()
+        .iter()
+        .map(|note| note.reason.code.as_str())
+        .collect()
+}
+
+/// Three nodes of one group, with two pods of 500 on each; 2000 to a node.
+fn shrinking() -> Cluster {
+    let mut cluster = Cluster::default();
+    cluster.snapshot.removal_budget = 10;
+    let group = cluster.group("a", 0, 5);
+    let template = cluster.template_of(group, "small", 2000, &[]);
+    let class = cluster.class(pod(500).labels(&[("app", "web")]));
+    for name in ["n0", "n1", "n2"] {
+        let node = cluster.managed(name, template);
+        cluster.bound(class, node);
+        cluster.bound(class, node);
+    }
+    cluster
+}
+
+fn budget(app: &str, disruptions_allowed: u32) -> DisruptionBudget {
+    DisruptionBudget {
+        namespace: "default".into(),
+        name: app.into(),
+        selector: Some(selector(&[("app", app)])),
+        disruptions_allowed,
+    }
+}
+
+#[test]
+fn removals() {
+    type Arrange = fn(&mut Cluster);
+    type Case<'a> = (Arrange, &'a [u32], &'a [u32], &'a [&'a str], &'a str);
+    let cases: Vec<Case<'_>> = vec![
+        (|_| {}, &[], &[], &[], "nothing"),
+        (|_| {}, &[0], &[0], &[], "one fits on the others"),
+        (
+            |_| {},
+            &[0, 1],
+            &[0],
+            &["NoPlaceToMovePods"],
+            "two do not fit on the third",
+        ),
+        (
+            |_| {},
+            &[2, 1, 0],
+            &[2],
+            &["NoPlaceToMovePods", "NoPlaceToMovePods"],
+            "the policy's order counts",
+        ),
+        (
+            |cluster| cluster.snapshot.groups[0].min = 3,
+            &[0],
+            &[],
+            &["GroupMinSize"],
+            "at the minimum",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.groups[0].min = 2;
+                cluster.snapshot.pods.clear();
+            },
+            &[0, 1],
+            &[0],
+            &["GroupMinSize"],
+            "down to the minimum",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.removal_budget = 1;
+                cluster.snapshot.pods.clear();
+            },
+            &[1, 2],
+            &[1],
+            &["RemovalBudget"],
+            "one per loop",
+        ),
+        (
+            |cluster| cluster.snapshot.groups[0].may_shrink = false,
+            &[0],
+            &[],
+            &["GroupMayNotShrink"],
+            "held",
+        ),
+        (
+            |cluster| cluster.snapshot.nodes[0].group = None,
+            &[0],
+            &[],
+            &["NotManaged"],
+            "somebody else's node",
+        ),
+        (
+            |cluster| cluster.snapshot.nodes[0].group = Some(9),
+            &[0],
+            &[],
+            &["NotManaged"],
+            "a dangling group",
+        ),
+        (
+            |cluster| cluster.snapshot.nodes[0].state = NodeState::Leaving,
+            &[0],
+            &[],
+            &["AlreadyLeaving"],
+            "on its way out",
+        ),
+        (
+            |cluster| cluster.snapshot.nodes[0].state = NodeState::Upcoming,
+            &[0],
+            &[],
+            &["StillComing"],
+            "on its way in",
+        ),
+        (
+            |cluster| cluster.snapshot.nodes[0].state = NodeState::NotReady,
+            &[0],
+            &[0],
+            &[],
+            "a broken node may go",
+        ),
+        (
+            |cluster| cluster.snapshot.nodes[0].protected = Some(("Annotated".into(), "keep".into())),
+            &[0],
+            &[],
+            &["NodeProtected"],
+            "protected",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.pods[0].movability =
+                    Movability::Blocks("NotReplicated".into(), "bare".into())
+            },
+            &[0, 1],
+            &[1],
+            &["BlockedByPod"],
+            "a pod that stays",
+        ),
+        (
+            |cluster| {
+                cluster
+                    .snapshot
+                    .pods
+                    .iter_mut()
+                    .for_each(|pod| pod.movability = Movability::Ignored)
+            },
+            &[0, 1, 2],
+            &[0, 1, 2],
+            &[],
+            "pods that do not matter",
+        ),
+        (
+            |cluster| cluster.snapshot.budgets = vec![budget("web", 1)],
+            &[0],
+            &[],
+            &["NotEnoughBudget"],
+            "no room",
+        ),
+        (
+            |cluster| cluster.snapshot.budgets = vec![budget("web", 2)],
+            &[0],
+            &[0],
+            &[],
+            "room enough",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.budgets = vec![budget("web", 3)];
+                cluster.snapshot.nodes[2].allocatable.cpu_milli = 64_000;
+            },
+            &[0, 1],
+            &[0],
+            &["NotEnoughBudget"],
+            "room for one of them",
+        ),
+        (
+            |cluster| cluster.snapshot.budgets = vec![budget("db", 0)],
+            &[0],
+            &[0],
+            &[],
+            "a budget of others",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.budgets = vec![DisruptionBudget {
+                    namespace: "other".into(),
+                    ..budget("web", 0)
+                }];
+            },
+            &[0],
+            &[0],
+            &[],
+            "a budget of another namespace",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.budgets = vec![DisruptionBudget {
+                    selector: None,
+                    ..budget("web", 0)
+                }]
+            },
+            &[0],
+            &[0],
+            &[],
+            "a budget that selects nothing",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.budgets = vec![
+                    budget("web", 9),
+                    DisruptionBudget {
+                        name: "x".into(),
+                        ..budget("web", 9)
+                    },
+                ];
+            },
+            &[0],
+            &[],
+            &["SeveralBudgets"],
+            "two budgets for one pod",
+        ),
+        (
+            |cluster| cluster.snapshot.nodes[1].state = NodeState::Upcoming,
+            &[0],
+            &[0],
+            &[],
+            "the third has room enough alone",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.nodes[1].state = NodeState::Upcoming;
+                cluster.snapshot.nodes[2].state = NodeState::Upcoming;
+            },
+            &[0],
+            &[],
+            &["NoPlaceToMovePods"],
+            "nodes that are merely on their way are no place",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.nodes[1].taints.push(taint("gpu"));
+                cluster.snapshot.nodes[2].unschedulable = true;
+            },
+            &[0],
+            &[],
+            &["NoPlaceToMovePods"],
+            "nor are tainted and cordoned ones",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.nodes[1].group = None;
+                cluster.snapshot.nodes[2].labels = labels(&[]);
+            },
+            &[0],
+            &[0],
+            &[],
+            "nodes of others have room too",
+        ),
+        (
+            |cluster| {
+                let class = cluster.class(pod(1000));
+                cluster.waiting(class, 3);
+            },
+            &[0],
+            &[],
+            &["NoPlaceToMovePods"],
+            "waiting pods count as placed",
+        ),
+    ];
+    for (arrange, nodes, expected, notes, why) in cases {
+        let mut cluster = shrinking();
+        arrange(&mut cluster);
+        let placement = place_pending(&cluster.shared());
+        let actions = nodes.iter().map(|node| remove(*node, 0)).collect();
+        let plan = check_removals(&placement, Plan::<Proposed>::propose(actions)).expect(why);
+        let removed: Vec<Action> = expected.iter().map(|node| remove(*node, 0)).collect();
+        assert_eq!(plan.actions(), removed, "{why}");
+        assert_eq!(codes(&plan), notes, "{why}");
+    }
+}
+
+#[test]
+fn batches_come_in_order() {
+    let mut cluster = shrinking();
+    cluster.snapshot.pods.clear();
+    let placement = place_pending(&cluster.shared());
+    let plan = Plan::propose(vec![remove(0, 2), remove(1, 1), remove(2, 1)]);
+    let plan = check_removals(&placement, plan).unwrap();
+    assert_eq!(plan.actions(), [remove(1, 1), remove(2, 1), remove(0, 2)]);
+}
+
+#[test]
+fn removals_refuse_nonsense() {
+    let placement = place_pending(&shrinking().shared());
+    let refusal = |actions| check_removals(&placement, Plan::propose(actions)).unwrap_err();
+    assert_eq!(
+        refusal(vec![remove(3, 0)]),
+        Refusal::OutOfRange {
+            what: "node",
+            index: 3,
+            count: 3
+        }
+    );
+    assert_eq!(
+        refusal(vec![remove(1, 0), remove(1, 1)]),
+        Refusal::Duplicate {
+            what: "node",
+            index: 1
+        }
+    );
+    let purchase = Action::Buy {
+        template: 0,
+        count: 1,
+        fallbacks: Vec::new(),
+        reason: Reason::new("Test", ""),
+    };
+    assert_eq!(refusal(vec![purchase]).reason(), "WrongKind");
+}
+
+#[test]
+fn notes_carry_listed_codes() {
+    let mut cluster = shrinking();
+    cluster.snapshot.groups[0].min = 3;
+    let placement = place_pending(&cluster.shared());
+    let plan = check_removals(&placement, Plan::propose(vec![remove(1, 0)])).unwrap();
+    assert_eq!(plan.notes()[0].subject, "n1");
+    assert!(
+        NoteCode::ALL
+            .iter()
+            .any(|code| code.as_str() == plan.notes()[0].reason.code)
+    );
+}

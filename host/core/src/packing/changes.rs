@@ -1,0 +1,144 @@
+//! The changes that steps are made of: each has an inverse that restores every number.
+
+use super::State;
+use super::counters::Counter;
+use super::shapes::ShapeId;
+use super::state::Standing;
+use super::topology::{DomainId, KeyId};
+use crate::model::{ClassId, NodeId};
+use std::sync::Arc;
+
+impl State {
+    fn node_domains(&self, node: NodeId) -> &[Option<DomainId>] {
+        let keys = self.tables.topology.keys.len();
+        &self.domains[node as usize * keys..(node as usize + 1) * keys]
+    }
+
+    pub(super) fn next_hostname(&self, key: KeyId) -> DomainId {
+        let imagined = self.standing.len() - self.tables.snapshot.nodes.len();
+        self.tables.topology.known[key].saturating_add(u32::try_from(imagined).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn push_node(
+        &mut self,
+        standing: Standing,
+        shape: ShapeId,
+        free: impl Iterator<Item = i128>,
+        domains: &[Option<DomainId>],
+    ) {
+        let node = NodeId::try_from(self.standing.len()).unwrap_or(NodeId::MAX);
+        self.standing.push(standing);
+        self.shapes.push(shape);
+        self.free.extend(free);
+        self.domains.extend_from_slice(domains);
+        self.ports.push(Vec::new());
+        self.arrivals.push(Vec::new());
+        self.each_scope(node, Counter::add_host);
+    }
+
+    pub(super) fn pop_node(&mut self) {
+        let Some(last) = self.standing.len().checked_sub(1) else {
+            return;
+        };
+        self.each_scope(
+            NodeId::try_from(last).unwrap_or(NodeId::MAX),
+            Counter::remove_host,
+        );
+        self.standing.pop();
+        self.shapes.pop();
+        self.free.truncate(last * self.tables.width());
+        self.domains.truncate(last * self.tables.topology.keys.len());
+        self.ports.pop();
+        self.arrivals.pop();
+        let tables = Arc::clone(&self.tables);
+        for counter in &tables.links.by_hostname {
+            self.counters[*counter as usize].pop_domain();
+        }
+    }
+
+    /// Tells the counters that look at nodes about this one.
+    pub(super) fn each_scope(&mut self, node: NodeId, tell: impl Fn(&mut Counter, DomainId)) {
+        let tables = Arc::clone(&self.tables);
+        for counter in &tables.links.scoped {
+            let key = tables.links.counters[*counter as usize].key;
+            if self.in_scope(*counter, self.shapes[node as usize], self.node_domains(node))
+                && let Some(domain) = self.domain(node, key)
+            {
+                tell(&mut self.counters[*counter as usize], domain);
+            }
+        }
+    }
+
+    pub(super) fn put(&mut self, class: ClassId, node: NodeId, pods: u32) {
+        self.shift(class, node, -i128::from(pods));
+        self.each_moved(class, node, |counter, domain| counter.add(domain, pods));
+        let tables = Arc::clone(&self.tables);
+        for port in tables
+            .links
+            .of(class)
+            .ports
+            .iter()
+            .flat_map(|port| (0..pods).map(move |_| *port))
+        {
+            let ports = &mut self.ports[node as usize];
+            let at = ports.partition_point(|known| *known < port);
+            ports.insert(at, port);
+        }
+    }
+
+    pub(super) fn take(&mut self, class: ClassId, node: NodeId, pods: u32) {
+        self.shift(class, node, i128::from(pods));
+        self.each_moved(class, node, |counter, domain| counter.sub(domain, pods));
+        let tables = Arc::clone(&self.tables);
+        for port in tables
+            .links
+            .of(class)
+            .ports
+            .iter()
+            .flat_map(|port| (0..pods).map(move |_| port))
+        {
+            let ports = &mut self.ports[node as usize];
+            if let Ok(at) = ports.binary_search(port) {
+                ports.remove(at);
+            }
+        }
+    }
+
+    fn shift(&mut self, class: ClassId, node: NodeId, times: i128) {
+        let width = self.tables.width();
+        let free = &mut self.free[node as usize * width..(node as usize + 1) * width];
+        for (column, amount) in &self.tables.needs[class as usize] {
+            free[*column] += amount * times;
+        }
+    }
+
+    fn each_moved(&mut self, class: ClassId, node: NodeId, tell: impl Fn(&mut Counter, DomainId)) {
+        let tables = Arc::clone(&self.tables);
+        for counter in &tables.links.of(class).moves {
+            let key = tables.links.counters[*counter as usize].key;
+            if let Some(domain) = self.domain(node, key)
+                && self.in_scope(*counter, self.shapes[node as usize], self.node_domains(node))
+            {
+                tell(&mut self.counters[*counter as usize], domain);
+            }
+        }
+    }
+
+    pub(super) fn arrive(&mut self, class: ClassId, node: NodeId, pods: u32) {
+        let arrivals = &mut self.arrivals[node as usize];
+        match arrivals.binary_search_by_key(&class, |entry| entry.0) {
+            Ok(at) => arrivals[at].1 += pods,
+            Err(at) => arrivals.insert(at, (class, pods)),
+        }
+    }
+
+    pub(super) fn depart(&mut self, class: ClassId, node: NodeId, pods: u32) {
+        let arrivals = &mut self.arrivals[node as usize];
+        if let Ok(at) = arrivals.binary_search_by_key(&class, |entry| entry.0) {
+            arrivals[at].1 -= pods;
+            if arrivals[at].1 == 0 {
+                arrivals.remove(at);
+            }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! How classes hang together: which counters a pod of a class moves, and which it looks at.
+//!
+//! Equal questions share a counter, whichever class asks: a thousand Deployments of one team that spread over
+//! zones by the same selector need one.
+
+use super::topology::{KeyId, Topology};
+use crate::model::{
+    ClassId, HostPort, LabelSelector, Labels, NodeSelector, PodAffinityTerm, PodClass, Snapshot, Toleration,
+    WhenUnsatisfiable,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) type CounterId = u32;
+pub(crate) type PortId = u32;
+
+/// What a counter counts by.
+#[derive(Clone, Debug)]
+pub(crate) struct CounterSpec {
+    pub(crate) key: KeyId,
+    /// Set for spread constraints: the nodes that count.
+    pub(crate) scope: Option<Scope>,
+}
+
+/// The nodes that a spread constraint looks at.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    /// A class that asks this question; all that do agree about nodes.
+    pub(crate) asker: ClassId,
+    pub(crate) honor_affinity: bool,
+    pub(crate) honor_taints: bool,
+    /// Keys that the node must have.
+    pub(crate) keys: Vec<KeyId>,
+}
+
+/// A spread constraint, ready to be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Spread {
+    pub(crate) counter: CounterId,
+    pub(crate) key: KeyId,
+    pub(crate) max_skew: i32,
+    /// At least 1.
+    pub(crate) min_domains: u32,
+    /// The selector matches the pod itself.
+    pub(crate) counts_itself: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClassLinks {
+    pub(crate) spread: Vec<Spread>,
+    pub(crate) affinity: Vec<CounterId>,
+    /// The pod satisfies its own affinity terms.
+    pub(crate) attracts_itself: bool,
+    /// Where pods run that this one keeps away from.
+    pub(crate) anti: Vec<CounterId>,
+    /// Where pods run that keep this one away.
+    pub(crate) shunned_by: Vec<CounterId>,
+    pub(crate) ports: Vec<PortId>,
+    /// Counters that a pod of the class moves.
+    pub(crate) moves: Vec<CounterId>,
+}
+
+impl ClassLinks {
+    /// Whether one pod of the class changes nothing but resources for the next: then they can be placed by the
+    /// number.
+    pub(crate) fn is_bulk(&self) -> bool {
+        let looks_at = |counter: &CounterId| {
+            self.affinity.contains(counter)
+                || self.anti.contains(counter)
+                || self.shunned_by.contains(counter)
+                || self.spread.iter().any(|spread| spread.counter == *counter)
+        };
+        self.ports.is_empty() && !self.moves.iter().any(looks_at)
+    }
+
+    /// Whether a node that refuses a pod of the class may take one after another was placed elsewhere.
+    pub(crate) fn may_reconsider(&self) -> bool {
+        !self.spread.is_empty() || !self.affinity.is_empty()
+    }
+}
+
+/// What is asked of a counter; equal questions share one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Question {
+    Spread {
+        namespace: String,
+        selector: Option<LabelSelector>,
+        key: KeyId,
+        keys: Vec<KeyId>,
+        affinity: Option<(Labels, Option<NodeSelector>)>,
+        tolerations: Option<Vec<Toleration>>,
+    },
+    /// Pods that match every one of these terms, topology keys aside.
+    Company {
+        terms: Vec<(Option<LabelSelector>, Vec<String>)>,
+        key: KeyId,
+    },
+    /// Pods that carry this anti-affinity term.
+    Carriers { term: PodAffinityTerm, key: KeyId },
+}
+
+impl Question {
+    fn key(&self) -> KeyId {
+        match self {
+            Self::Spread { key, .. } | Self::Company { key, .. } | Self::Carriers { key, .. } => *key,
+        }
+    }
+
+    /// Whether pods with this namespace and these labels count. Carriers are known by class instead.
+    fn counts(&self, namespace: &str, labels: &Labels) -> bool {
+        match self {
+            // Kubernetes counts nothing for a selector that asks for nothing.
+            Self::Spread {
+                namespace: own,
+                selector: Some(selector),
+                ..
+            } => own == namespace && !selector.is_empty() && selector.matches(labels),
+            Self::Company { terms, .. } => terms
+                .iter()
+                .all(|(selector, namespaces)| selects(selector.as_ref(), namespaces, namespace, labels)),
+            Self::Spread { selector: None, .. } | Self::Carriers { .. } => false,
+        }
+    }
+}
+
+pub(crate) struct Links {
+    pub(crate) counters: Vec<CounterSpec>,
+    /// Counters of the host name key, which get a domain with every new node.
+    pub(crate) by_hostname: Vec<CounterId>,
+    /// Counters that look at nodes too.
+    pub(crate) scoped: Vec<CounterId>,
+    classes: Vec<ClassLinks>,
+    ports: Vec<HostPort>,
+}
+
+impl Links {
+    pub(crate) fn of(&self, class: ClassId) -> &ClassLinks {
+        &self.classes[class as usize]
+    }
+
+    pub(crate) fn port(&self, port: PortId) -> &HostPort {
+        &self.ports[port as usize]
+    }
+
+    pub(crate) fn new(snapshot: &Snapshot, topology: &Topology) -> Self {
+        let mut builder = Builder {
+            topology,
+            questions: BTreeMap::new(),
+            counters: Vec::new(),
+        };
+        let mut classes: Vec<ClassLinks> = Vec::with_capacity(snapshot.classes.len());
+        let ports: BTreeSet<&HostPort> = snapshot
+            .classes
+            .iter()
+            .flat_map(|class| &class.host_ports)
+            .collect();
+        let ports: Vec<HostPort> = ports.into_iter().cloned().collect();
+        for (id, class) in (0..).zip(&snapshot.classes) {
+            let mut links = builder.links(id, class);
+            links.ports = class
+                .host_ports
+                .iter()
+                .filter_map(|port| position(&ports, port))
+                .collect();
+            links.ports.sort_unstable();
+            links.ports.dedup();
+            classes.push(links);
+        }
+        let Builder {
+            questions, counters, ..
+        } = builder;
+        relate(snapshot, &questions, &mut classes);
+        let chosen = |wanted: &dyn Fn(&CounterSpec) -> bool| -> Vec<CounterId> {
+            (0..)
+                .zip(&counters)
+                .filter(|(_, spec)| wanted(spec))
+                .map(|(id, _)| id)
+                .collect()
+        };
+        let by_hostname = chosen(&|spec| Some(spec.key) == topology.hostname);
+        let scoped = chosen(&|spec| spec.scope.is_some());
+        Self {
+            counters,
+            by_hostname,
+            scoped,
+            classes,
+            ports,
+        }
+    }
+}
+
+fn position(ports: &[HostPort], port: &HostPort) -> Option<PortId> {
+    ports
+        .binary_search(port)
+        .ok()
+        .and_then(|at| PortId::try_from(at).ok())
+}
+
+struct Builder<'a> {
+    topology: &'a Topology,
+    questions: BTreeMap<Question, CounterId>,
+    counters: Vec<CounterSpec>,
+}
+
+impl Builder<'_> {
+    fn intern(&mut self, question: Question, scope: impl FnOnce() -> Option<Scope>) -> CounterId {
+        let next = CounterId::try_from(self.counters.len()).unwrap_or(CounterId::MAX);
+        let key = question.key();
+        *self.questions.entry(question).or_insert_with(|| {
+            self.counters.push(CounterSpec { key, scope: scope() });
+            next
+        })
+    }
+
+    fn links(&mut self, id: ClassId, class: &PodClass) -> ClassLinks {
+        let mut links = ClassLinks::default();
+        let constraints = || {
+            class
+                .topology_spread
+                .iter()
+                .filter(|c| c.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule)
+        };
+        let mut keys: Vec<KeyId> = constraints()
+            .filter_map(|c| self.topology.key(&c.topology_key))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        for constraint in constraints() {
+            let Some(key) = self.topology.key(&constraint.topology_key) else {
+                continue;
+            };
+            let question = Question::Spread {
+                namespace: class.namespace.clone(),
+                selector: constraint.selector.clone(),
+                key,
+                keys: keys.clone(),
+                affinity: constraint
+                    .honor_affinity
+                    .then(|| (class.node_selector.clone(), class.node_affinity.clone())),
+                tolerations: constraint.honor_taints.then(|| class.tolerations.clone()),
+            };
+            let scope = || {
+                let (honor_affinity, honor_taints) = (constraint.honor_affinity, constraint.honor_taints);
+                Some(Scope {
+                    asker: id,
+                    honor_affinity,
+                    honor_taints,
+                    keys: keys.clone(),
+                })
+            };
+            links.spread.push(Spread {
+                counter: self.intern(question, scope),
+                key,
+                max_skew: constraint.max_skew,
+                min_domains: u32::try_from(constraint.min_domains).unwrap_or(0).max(1),
+                counts_itself: constraint
+                    .selector
+                    .as_ref()
+                    .is_some_and(|selector| selector.matches(&class.labels)),
+            });
+        }
+
+        let terms: Vec<_> = class.pod_affinity.iter().map(selection).collect();
+        links.attracts_itself = terms.iter().all(|(selector, namespaces)| {
+            selects(selector.as_ref(), namespaces, &class.namespace, &class.labels)
+        });
+        for term in &class.pod_affinity {
+            let Some(key) = self.topology.key(&term.topology_key) else {
+                continue;
+            };
+            links.affinity.push(self.intern(
+                Question::Company {
+                    terms: terms.clone(),
+                    key,
+                },
+                || None,
+            ));
+        }
+        for term in &class.pod_anti_affinity {
+            let Some(key) = self.topology.key(&term.topology_key) else {
+                continue;
+            };
+            links.anti.push(self.intern(
+                Question::Company {
+                    terms: vec![selection(term)],
+                    key,
+                },
+                || None,
+            ));
+            links.moves.push(self.intern(
+                Question::Carriers {
+                    term: term.clone(),
+                    key,
+                },
+                || None,
+            ));
+        }
+        links
+    }
+}
+
+/// Tells every class which counters it moves and who keeps it away. Classes that look alike from outside
+/// (namespace and labels) are matched once.
+fn relate(snapshot: &Snapshot, questions: &BTreeMap<Question, CounterId>, classes: &mut [ClassLinks]) {
+    let mut alike: BTreeMap<(&str, &Labels), Vec<usize>> = BTreeMap::new();
+    for (id, class) in snapshot.classes.iter().enumerate() {
+        alike
+            .entry((&class.namespace, &class.labels))
+            .or_default()
+            .push(id);
+    }
+    for ((namespace, labels), ids) in alike {
+        for (question, counter) in questions {
+            if question.counts(namespace, labels) {
+                ids.iter().for_each(|id| classes[*id].moves.push(*counter));
+            }
+            if let Question::Carriers { term, .. } = question
+                && selects(term.selector.as_ref(), &term.namespaces, namespace, labels)
+            {
+                ids.iter().for_each(|id| classes[*id].shunned_by.push(*counter));
+            }
+        }
+    }
+    for links in classes {
+        for list in [&mut links.moves, &mut links.anti, &mut links.shunned_by] {
+            list.sort_unstable();
+            list.dedup();
+        }
+    }
+}
+
+fn selection(term: &PodAffinityTerm) -> (Option<LabelSelector>, Vec<String>) {
+    (term.selector.clone(), term.namespaces.clone())
+}
+
+fn selects(
+    selector: Option<&LabelSelector>,
+    namespaces: &[String],
+    namespace: &str,
+    labels: &Labels,
+) -> bool {
+    namespaces.iter().any(|own| own == namespace) && selector.is_some_and(|selector| selector.matches(labels))
+}

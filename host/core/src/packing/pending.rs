@@ -1,0 +1,312 @@
+//! Waiting pods onto the nodes that are there or on their way: what is left over is what needs new nodes.
+
+use super::State;
+use super::fill::{Lot, fill, fill_all};
+use crate::decision::{Action, Cause, Checked, Plan};
+use crate::model::{ClassId, GroupId, NodeId, PodId, Snapshot};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Pods of a class that found no place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unplaced {
+    pub class: ClassId,
+    /// By key, never empty.
+    pub pods: Vec<PodId>,
+    /// The rule that refused most nodes.
+    pub cause: Cause,
+    /// Since when the scheduler calls the oldest of them unschedulable, milliseconds since the Unix epoch; the
+    /// time of the snapshot where it has not done so yet.
+    pub oldest_ms: i64,
+}
+
+/// A placement of the waiting pods.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    pub state: State,
+    /// By class.
+    pub unplaced: Vec<Unplaced>,
+    /// Waiting pods with the node that is to take them, in the order of placing.
+    pub placed: Vec<(PodId, NodeId)>,
+    /// By group: nodes that accepted plans buy, beyond those of the snapshot.
+    pub(crate) bought: Vec<u32>,
+}
+
+/// Places the waiting pods: the highest priority first, then the largest, on ready nodes before coming ones.
+pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
+    let mut waiting: BTreeMap<ClassId, Vec<PodId>> = BTreeMap::new();
+    for (id, pod) in (0..).zip(&snapshot.pods) {
+        if pod.node.is_none() && (pod.class as usize) < snapshot.classes.len() {
+            waiting.entry(pod.class).or_default().push(id);
+        }
+    }
+    for pods in waiting.values_mut() {
+        pods.sort_by(|one, other| {
+            snapshot.pods[*one as usize]
+                .key
+                .cmp(&snapshot.pods[*other as usize].key)
+        });
+    }
+    let mut placement = Placement {
+        state: State::new(snapshot),
+        unplaced: Vec::new(),
+        placed: Vec::new(),
+        bought: vec![0; snapshot.groups.len()],
+    };
+    let open = dedicated_first(&placement.state, waiting.keys());
+    placement.settle(waiting, &open);
+    placement
+}
+
+/// Open nodes, those first that the fewest waiting classes may use at all: a class that may go anywhere leaves
+/// the common nodes to the classes that have nowhere else to go. Without it a decision would depend on the
+/// names of nodes, and buy once more whenever a node that was expected gets its real name.
+/// Imagined nodes stay last, in the order in which they were bought.
+pub(super) fn dedicated_first<'a>(
+    state: &State,
+    classes: impl Iterator<Item = &'a ClassId> + Clone,
+) -> Vec<NodeId> {
+    let users = |node: NodeId| {
+        let may_use = |class: &&ClassId| state.fits_by_nature(**class, node).is_ok();
+        if state.imagined(node).is_some() { usize::MAX } else { classes.clone().filter(may_use).count() }
+    };
+    let mut open = state.open_nodes();
+    open.sort_by_cached_key(|node| users(*node));
+    open
+}
+
+impl Placement {
+    /// The snapshot that this is a placement of.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        self.state.snapshot()
+    }
+
+    /// How many pods found no place.
+    pub fn unplaced_pods(&self) -> u32 {
+        let pods: usize = self.unplaced.iter().map(|unplaced| unplaced.pods.len()).sum();
+        u32::try_from(pods).unwrap_or(u32::MAX)
+    }
+
+    /// How many nodes accepted plans buy for the group, beyond those of the snapshot.
+    pub fn bought(&self, group: GroupId) -> u32 {
+        self.bought.get(group as usize).copied().unwrap_or(0)
+    }
+
+    /// For pods of the class: each template with the rule that keeps them from an empty new node of it, none
+    /// where they fit. This is what a `NotTriggerScaleUp` event tells.
+    pub fn refusals_by_template(&self, class: ClassId) -> Vec<Option<Cause>> {
+        let mut state = self.state.clone();
+        let templates = (0..).zip(&self.snapshot().templates);
+        templates
+            .map(|(template, _)| {
+                let mark = state.mark();
+                let node = state.add_node(template);
+                let refusal = state.fits(class, node).err();
+                state.rollback(mark);
+                refusal
+            })
+            .collect()
+    }
+
+    /// Carries out a checked plan in the mind: nodes that it buys are there, nodes that it removes are gone, and
+    /// the pods without a place are tried again. Returns the pods that got one, each with its node; for a node
+    /// that is bought, [`State::imagined`] tells the template.
+    pub fn accept(&mut self, plan: &Plan<Checked>) -> Vec<(PodId, NodeId)> {
+        let snapshot = Arc::clone(self.snapshot());
+        for action in plan.actions() {
+            match action {
+                Action::Buy { template, count, .. } => {
+                    let Some(offered) = snapshot.templates.get(*template as usize) else {
+                        continue;
+                    };
+                    for _ in 0..*count {
+                        self.state.add_node(*template);
+                    }
+                    if let Some(bought) = self.bought.get_mut(offered.group as usize) {
+                        *bought = bought.saturating_add(*count);
+                    }
+                }
+                Action::Remove { node, .. } => {
+                    let displaced = self.state.remove_node(*node);
+                    let open = self.state.open_nodes();
+                    for (class, pods) in displaced {
+                        fill(&mut self.state, class, pods, &open, &mut []);
+                    }
+                }
+            }
+        }
+        let known = self.placed.len();
+        let waiting = std::mem::take(&mut self.unplaced);
+        let waiting: BTreeMap<ClassId, Vec<PodId>> = waiting
+            .into_iter()
+            .map(|unplaced| (unplaced.class, unplaced.pods))
+            .collect();
+        let open = dedicated_first(&self.state, waiting.keys());
+        self.settle(waiting, &open);
+        self.placed[known..].to_vec()
+    }
+
+    fn settle(&mut self, waiting: BTreeMap<ClassId, Vec<PodId>>, open: &[NodeId]) {
+        let mut classes: Vec<(ClassId, Vec<PodId>)> = waiting.into_iter().collect();
+        classes.sort_by_key(|(class, _)| self.state.rank(*class));
+        let count = |pods: &[PodId]| u32::try_from(pods.len()).unwrap_or(u32::MAX);
+        let lots: Vec<Lot<'_>> = classes
+            .iter()
+            .map(|(class, pods)| Lot {
+                class: *class,
+                pods: count(pods),
+                nodes: open,
+            })
+            .collect();
+        let results = fill_all(&mut self.state, &lots, &mut []);
+        let mut waiting: Vec<_> = classes
+            .into_iter()
+            .map(|(class, pods)| (class, pods.into_iter()))
+            .collect();
+        for (lot, node, count) in results.order {
+            let pods = waiting[lot].1.by_ref().take(count as usize);
+            self.placed.extend(pods.map(|pod| (pod, node)));
+        }
+        let snapshot = Arc::clone(self.snapshot());
+        for ((class, pods), filled) in waiting.into_iter().zip(results.lots) {
+            let pods: Vec<PodId> = pods.collect();
+            let waiting_since = |pod: &PodId| snapshot.pods[*pod as usize].unschedulable_since_ms;
+            if let Some(oldest_ms) = pods
+                .iter()
+                .map(|pod| waiting_since(pod).unwrap_or(snapshot.now_ms))
+                .min()
+            {
+                self.unplaced.push(Unplaced {
+                    class,
+                    pods,
+                    cause: filled.cause,
+                    oldest_ms,
+                });
+            }
+        }
+        self.unplaced.sort_by_key(|unplaced| unplaced.class);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::NodeState;
+    use crate::testing::{Cluster, pod};
+
+    /// Names of the nodes that take the waiting pods, in the order of placing.
+    fn homes(placement: &Placement) -> Vec<String> {
+        let nodes = &placement.snapshot().nodes;
+        placement
+            .placed
+            .iter()
+            .map(|(_, node)| nodes[*node as usize].name.clone())
+            .collect()
+    }
+
+    #[test]
+    fn which_nodes_take_pods() {
+        let mut cluster = Cluster::default();
+        for (name, state, cordoned) in [
+            ("upcoming", NodeState::Upcoming, false),
+            ("leaving", NodeState::Leaving, false),
+            ("unready", NodeState::NotReady, false),
+            ("cordoned", NodeState::Ready, true),
+            ("ready", NodeState::Ready, false),
+        ] {
+            let node = cluster.node(name, 1000) as usize;
+            cluster.snapshot.nodes[node].state = state;
+            cluster.snapshot.nodes[node].unschedulable = cordoned;
+        }
+        let class = cluster.class(pod(1000));
+        cluster.waiting(class, 4);
+        let placement = place_pending(&cluster.shared());
+        assert_eq!(homes(&placement), ["ready", "upcoming"]);
+        assert_eq!(placement.unplaced_pods(), 2);
+        assert_eq!(
+            placement.unplaced[0].cause,
+            Cause::Resources,
+            "of the nodes that could take pods"
+        );
+    }
+
+    #[test]
+    fn who_comes_first() {
+        let mut cluster = Cluster::default();
+        cluster.node("only", 1000);
+        let small = cluster.class(pod(400));
+        let large = cluster.class(pod(600));
+        let urgent = cluster.class(pod(300).with(|class| class.priority = 10));
+        cluster.waiting(small, 1);
+        cluster.waiting(large, 1);
+        cluster.waiting(urgent, 1);
+        let placement = place_pending(&cluster.shared());
+        let placed: Vec<ClassId> = placement
+            .placed
+            .iter()
+            .map(|(pod, _)| placement.snapshot().pods[*pod as usize].class)
+            .collect();
+        assert_eq!(placed, [urgent, large]);
+        assert_eq!(placement.unplaced[0].class, small);
+        assert_eq!(placement.unplaced[0].cause, Cause::Resources);
+    }
+
+    #[test]
+    fn company_that_comes_later_counts() {
+        let mut cluster = Cluster::default();
+        cluster.labelled("n", 4000, &[("zone", "a")]);
+        let near = crate::model::PodAffinityTerm {
+            selector: Some(crate::testing::selector(&[("app", "db")])),
+            topology_key: "zone".into(),
+            namespaces: vec!["default".into()],
+        };
+        let first = cluster.class(
+            pod(1000)
+                .with(|class| class.priority = 10)
+                .with(|class| class.pod_affinity = vec![near]),
+        );
+        let second = cluster.class(pod(100).labels(&[("app", "db")]));
+        cluster.waiting(first, 2);
+        cluster.waiting(second, 1);
+        assert_eq!(place_pending(&cluster.shared()).unplaced, []);
+    }
+
+    #[test]
+    fn the_oldest_counts() {
+        let mut cluster = Cluster::default();
+        cluster.snapshot.now_ms = 900;
+        let class = cluster.class(pod(100));
+        cluster.waiting(class, 3);
+        cluster.snapshot.pods[1].unschedulable_since_ms = Some(300);
+        cluster.snapshot.pods[2].unschedulable_since_ms = Some(500);
+        assert_eq!(place_pending(&cluster.shared()).unplaced[0].oldest_ms, 300);
+    }
+
+    #[test]
+    fn why_templates_refuse() {
+        let mut cluster = Cluster::default();
+        cluster.template("small", 500, &[]);
+        cluster.template("large", 4000, &[]);
+        let tainted = cluster.template("tainted", 4000, &[]) as usize;
+        cluster.snapshot.templates[tainted]
+            .taints
+            .push(crate::testing::taint("gpu"));
+        let class = cluster.class(pod(1000));
+        let placement = place_pending(&cluster.shared());
+        assert_eq!(
+            placement.refusals_by_template(class),
+            [Some(Cause::Resources), None, Some(Cause::Taints)]
+        );
+    }
+
+    #[test]
+    fn dangling_numbers_are_ignored() {
+        let mut cluster = Cluster::default();
+        cluster.node("n", 1000);
+        let class = cluster.class(pod(100));
+        cluster.bound(class, 77);
+        cluster.waiting(77, 1);
+        let placement = place_pending(&cluster.shared());
+        assert_eq!((placement.placed.len(), placement.unplaced.len()), (0, 0));
+    }
+}

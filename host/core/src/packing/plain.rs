@@ -1,0 +1,237 @@
+//! The rules, read plainly: every question is answered by looking at the whole cluster. Slow, and independent of
+//! the classes, shapes and counters that it is held against.
+
+use super::HOSTNAME_LABEL;
+use crate::model::*;
+use crate::testing::taint;
+use std::collections::BTreeMap;
+
+/// A cluster written down plainly.
+pub(super) struct Plain<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) nodes: Vec<Option<PlainNode>>,
+    /// Class and node of every pod.
+    pub(super) pods: Vec<(ClassId, NodeId)>,
+}
+
+pub(super) struct PlainNode {
+    name: String,
+    labels: Labels,
+    taints: Vec<Taint>,
+    allocatable: Resources,
+    cordoned: bool,
+    open: bool,
+}
+
+impl<'a> Plain<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot) -> Self {
+        let node = |node: &Node| {
+            let mut labels = node.labels.clone();
+            if node.state == NodeState::Upcoming {
+                labels
+                    .entry(HOSTNAME_LABEL.into())
+                    .or_insert_with(|| node.name.clone());
+            }
+            let open = matches!(node.state, NodeState::Ready | NodeState::Upcoming);
+            Some(PlainNode {
+                name: node.name.clone(),
+                labels,
+                taints: node.taints.clone(),
+                allocatable: node.allocatable.clone(),
+                cordoned: node.unschedulable,
+                open,
+            })
+        };
+        Self {
+            snapshot,
+            nodes: snapshot.nodes.iter().map(node).collect(),
+            pods: snapshot
+                .pods
+                .iter()
+                .filter_map(|pod| Some((pod.class, pod.node?)))
+                .collect(),
+        }
+    }
+
+    pub(super) fn add(&mut self, template: TemplateId) {
+        let template = &self.snapshot.templates[template as usize];
+        let name = format!("new {}", self.nodes.len());
+        let mut labels = template.labels.clone();
+        labels.insert(HOSTNAME_LABEL.into(), name.clone());
+        self.nodes.push(Some(PlainNode {
+            name,
+            labels,
+            taints: template.taints.clone(),
+            allocatable: template.allocatable.clone(),
+            cordoned: false,
+            open: true,
+        }));
+    }
+
+    pub(super) fn remove(&mut self, node: NodeId) {
+        self.nodes[node as usize] = None;
+        self.pods.retain(|(_, on)| *on != node);
+    }
+
+    fn on(&self, node: &PlainNode) -> impl Iterator<Item = &PodClass> {
+        self.pods
+            .iter()
+            .filter(|(_, on)| {
+                self.nodes[*on as usize]
+                    .as_ref()
+                    .is_some_and(|n| n.name == node.name)
+            })
+            .map(|(class, _)| &self.snapshot.classes[*class as usize])
+    }
+
+    fn everywhere(&self) -> impl Iterator<Item = (&PlainNode, &PodClass)> {
+        self.nodes
+            .iter()
+            .flatten()
+            .flat_map(|node| self.on(node).map(move |class| (node, class)))
+    }
+
+    pub(super) fn fits(&self, class: ClassId, node: NodeId) -> bool {
+        let class = &self.snapshot.classes[class as usize];
+        let Some(node) = &self.nodes[node as usize] else {
+            return false;
+        };
+        let cordon = Taint {
+            key: "node.kubernetes.io/unschedulable".into(),
+            ..taint("")
+        };
+        node.open
+            && (!node.cordoned
+                || class
+                    .tolerations
+                    .iter()
+                    .any(|toleration| toleration.tolerates(&cordon)))
+            && tolerates(class, node)
+            && selects(class, node)
+            && class
+                .volume_topology
+                .as_ref()
+                .is_none_or(|wanted| wanted.matches(&node.name, &node.labels))
+            && self.ports_are_free(class, node)
+            && self.resources_are_free(class, node)
+            && self.spread_holds(class, node)
+            && self.affinity_holds(class, node)
+    }
+
+    fn ports_are_free(&self, class: &PodClass, node: &PlainNode) -> bool {
+        self.on(node).flat_map(|other| &other.host_ports).all(|used| {
+            class.host_ports.iter().all(|port| {
+                port.port != used.port
+                    || (port.host_ip != used.host_ip && !port.host_ip.is_empty() && !used.host_ip.is_empty())
+            })
+        })
+    }
+
+    fn resources_are_free(&self, class: &PodClass, node: &PlainNode) -> bool {
+        let mut used = Resources::default();
+        self.on(node).for_each(|other| used.add(&other.requests));
+        (0..4).all(|id| {
+            let wanted = class.requests.get(id);
+            wanted == 0 || used.get(id) + wanted <= node.allocatable.get(id)
+        })
+    }
+
+    fn spread_holds(&self, class: &PodClass, node: &PlainNode) -> bool {
+        let hard = || {
+            class
+                .topology_spread
+                .iter()
+                .filter(|c| c.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule)
+        };
+        hard().all(|constraint| {
+            let Some(here) = node.labels.get(&constraint.topology_key) else {
+                return false;
+            };
+            let mut counts: BTreeMap<&str, i32> = BTreeMap::new();
+            for other in self.nodes.iter().flatten() {
+                let counted = hard().all(|c| other.labels.contains_key(&c.topology_key))
+                    && (!constraint.honor_affinity || selects(class, other))
+                    && (!constraint.honor_taints || tolerates(class, other));
+                if counted {
+                    let matching = |pod: &&PodClass| {
+                        pod.namespace == class.namespace
+                            && constraint
+                                .selector
+                                .as_ref()
+                                .is_some_and(|s| !s.is_empty() && s.matches(&pod.labels))
+                    };
+                    let pods = i32::try_from(self.on(other).filter(matching).count()).unwrap();
+                    *counts.entry(&other.labels[&constraint.topology_key]).or_default() += pods;
+                }
+            }
+            let least = if counts.len() < usize::try_from(constraint.min_domains.max(1)).unwrap() {
+                0
+            } else {
+                counts.values().copied().min().unwrap()
+            };
+            let itself = i32::from(
+                constraint
+                    .selector
+                    .as_ref()
+                    .is_some_and(|s| s.matches(&class.labels)),
+            );
+            counts.get(here.as_str()).copied().unwrap_or(0) + itself - least <= constraint.max_skew
+        })
+    }
+
+    fn affinity_holds(&self, class: &PodClass, node: &PlainNode) -> bool {
+        let together = |key: &str, other: &PlainNode| {
+            node.labels
+                .get(key)
+                .is_some_and(|here| other.labels.get(key) == Some(here))
+        };
+        let all = |pod: &PodClass| class.pod_affinity.iter().all(|term| matches(term, pod));
+        let attracted = class.pod_affinity.iter().all(|term| {
+            self.everywhere()
+                .any(|(other, pod)| all(pod) && together(&term.topology_key, other))
+        });
+        let has_keys = class
+            .pod_affinity
+            .iter()
+            .all(|term| node.labels.contains_key(&term.topology_key));
+        let company = self.everywhere().any(|(other, pod)| {
+            all(pod)
+                && class
+                    .pod_affinity
+                    .iter()
+                    .any(|term| other.labels.contains_key(&term.topology_key))
+        });
+        let repelled = self.everywhere().any(|(other, pod)| {
+            class
+                .pod_anti_affinity
+                .iter()
+                .any(|term| matches(term, pod) && together(&term.topology_key, other))
+                || pod
+                    .pod_anti_affinity
+                    .iter()
+                    .any(|term| matches(term, class) && together(&term.topology_key, other))
+        });
+        !repelled && (attracted || (has_keys && !company && all(class)))
+    }
+}
+
+fn matches(term: &PodAffinityTerm, pod: &PodClass) -> bool {
+    term.namespaces.contains(&pod.namespace) && term.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
+}
+
+fn selects(class: &PodClass, node: &PlainNode) -> bool {
+    class
+        .node_selector
+        .iter()
+        .all(|(key, value)| node.labels.get(key) == Some(value))
+        && class
+            .node_affinity
+            .as_ref()
+            .is_none_or(|affinity| affinity.matches(&node.name, &node.labels))
+}
+
+fn tolerates(class: &PodClass, node: &PlainNode) -> bool {
+    node.taints.iter().all(|taint| {
+        taint.effect == TaintEffect::PreferNoSchedule || class.tolerations.iter().any(|t| t.tolerates(taint))
+    })
+}

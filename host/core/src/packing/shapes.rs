@@ -1,0 +1,159 @@
+//! Shapes: nodes and templates that no static rule can tell apart.
+//!
+//! Only the labels that some class speaks of make a difference, so that a cluster of thousands of nodes has a
+//! handful of shapes, and each class is held against each shape once.
+
+use super::topology::{HOSTNAME_LABEL, node_label};
+use crate::decision::Cause;
+use crate::model::{ClassId, Labels, NodeSelector, Snapshot, Taint};
+use crate::rules::{self, NodeView};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+
+pub(crate) type ShapeId = u32;
+
+/// What the static rules say of a class and a shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) refused: Option<Cause>,
+    /// Node selector and affinity hold: spread constraints may ask for that alone.
+    pub(crate) selected: bool,
+    /// So do taints.
+    pub(crate) tolerated: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    labels: Labels,
+    taints: Vec<Taint>,
+    unschedulable: bool,
+    /// Set where some class chooses nodes by name.
+    name: String,
+}
+
+pub(crate) struct Shapes {
+    shapes: Vec<Shape>,
+    pub(crate) of_nodes: Vec<ShapeId>,
+    pub(crate) of_templates: Vec<ShapeId>,
+    /// By class; worked out when it is first asked for.
+    verdicts: Vec<OnceLock<Vec<Verdict>>>,
+}
+
+impl Shapes {
+    pub(crate) fn new(snapshot: &Snapshot) -> Self {
+        let spoken_of = Spoken::new(snapshot);
+        let mut known = BTreeMap::new();
+        let mut intern = |shape: Shape| {
+            let next = ShapeId::try_from(known.len()).unwrap_or(ShapeId::MAX);
+            *known.entry(shape).or_insert(next)
+        };
+        let of_nodes = snapshot
+            .nodes
+            .iter()
+            .map(|node| {
+                intern(Shape {
+                    labels: spoken_of.keep(|key| node_label(node, key)),
+                    taints: node.taints.clone(),
+                    unschedulable: node.unschedulable,
+                    name: if spoken_of.name {
+                        node.name.clone()
+                    } else {
+                        String::new()
+                    },
+                })
+            })
+            .collect();
+        let of_templates = snapshot
+            .templates
+            .iter()
+            .map(|template| {
+                intern(Shape {
+                    // A new node gets a host name that nobody can have asked for: the space cannot occur in one.
+                    labels: spoken_of.keep(|key| match key {
+                        HOSTNAME_LABEL => Some("a new node"),
+                        _ => template.labels.get(key).map(String::as_str),
+                    }),
+                    taints: template.taints.clone(),
+                    unschedulable: false,
+                    name: if spoken_of.name {
+                        "a new node".to_owned()
+                    } else {
+                        String::new()
+                    },
+                })
+            })
+            .collect();
+        let mut shapes: Vec<(Shape, ShapeId)> = known.into_iter().collect();
+        shapes.sort_by_key(|(_, id)| *id);
+        Self {
+            shapes: shapes.into_iter().map(|(shape, _)| shape).collect(),
+            of_nodes,
+            of_templates,
+            verdicts: snapshot.classes.iter().map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    pub(crate) fn verdict(&self, snapshot: &Snapshot, class: ClassId, shape: ShapeId) -> Verdict {
+        let row = self.verdicts[class as usize].get_or_init(|| {
+            let class = &snapshot.classes[class as usize];
+            self.shapes
+                .iter()
+                .map(|shape| {
+                    let node = NodeView {
+                        name: &shape.name,
+                        labels: &shape.labels,
+                        taints: &shape.taints,
+                        unschedulable: shape.unschedulable,
+                    };
+                    Verdict {
+                        refused: rules::refused_by_nature(class, &node),
+                        selected: rules::selects_node(class, &node),
+                        tolerated: rules::tolerates_node(class, &node),
+                    }
+                })
+                .collect()
+        });
+        row[shape as usize]
+    }
+}
+
+/// What the static rules of the classes speak of.
+struct Spoken<'a> {
+    labels: BTreeSet<&'a str>,
+    name: bool,
+}
+
+impl<'a> Spoken<'a> {
+    fn new(snapshot: &'a Snapshot) -> Self {
+        let mut spoken = Self {
+            labels: BTreeSet::new(),
+            name: false,
+        };
+        for class in &snapshot.classes {
+            spoken
+                .labels
+                .extend(class.node_selector.keys().map(String::as_str));
+            spoken.hear(class.node_affinity.as_ref());
+            spoken.hear(class.volume_topology.as_ref());
+        }
+        spoken
+    }
+
+    fn hear(&mut self, selector: Option<&'a NodeSelector>) {
+        for term in selector.iter().flat_map(|selector| &selector.terms) {
+            self.labels.extend(
+                term.match_expressions
+                    .iter()
+                    .map(|requirement| requirement.key.as_str()),
+            );
+            self.name |= !term.match_fields.is_empty();
+        }
+    }
+
+    fn keep<'b>(&self, value: impl Fn(&str) -> Option<&'b str>) -> Labels {
+        self.labels
+            .iter()
+            .filter_map(|key| Some(((*key).to_owned(), value(key)?.to_owned())))
+            .collect()
+    }
+}

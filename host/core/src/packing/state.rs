@@ -1,0 +1,387 @@
+//! The state of a placement: what is free, what runs in which domain; every step can be taken back.
+//!
+//! Nodes of the snapshot keep their number; imagined nodes follow. The undo log grows by one entry per step,
+//! and [`State::rollback`] restores exactly what was there at the mark.
+
+use super::counters::Counter;
+use super::links::{CounterId, PortId};
+use super::shapes::ShapeId;
+use super::tables::Tables;
+use super::topology::{DomainId, KeyId};
+use crate::decision::Cause;
+use crate::model::{ClassId, Movability, NodeId, NodeState, PodId, Snapshot, TemplateId};
+use crate::rules;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Whether a node takes pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Ready,
+    Upcoming,
+    /// Imagined, of this template.
+    Imagined(TemplateId),
+    /// Not ready, leaving, or taken out: no pod goes there.
+    Closed,
+    /// Taken out: as if it did not exist.
+    Gone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Placed {
+        class: ClassId,
+        node: NodeId,
+        pods: u32,
+    },
+    /// A pod that was placed here by an earlier step left again.
+    Withdrawn {
+        class: ClassId,
+        node: NodeId,
+        pods: u32,
+    },
+    /// A pod of the snapshot left its node.
+    Evicted {
+        class: ClassId,
+        node: NodeId,
+    },
+    Added,
+    Removed {
+        node: NodeId,
+        was: Standing,
+    },
+}
+
+/// A moment that [`State::rollback`] can return to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(usize);
+
+/// Pods and nodes in the course of a placement.
+#[derive(Clone)]
+pub struct State {
+    pub(super) tables: Arc<Tables>,
+    pub(super) standing: Vec<Standing>,
+    pub(super) shapes: Vec<ShapeId>,
+    /// nodes × columns. Sums of 64-bit amounts: they cannot overflow 128 bits, so that steps undo exactly.
+    pub(super) free: Vec<i128>,
+    /// nodes × keys.
+    pub(super) domains: Vec<Option<DomainId>>,
+    /// By node, ascending; a port that two pods claim is there twice.
+    pub(super) ports: Vec<Vec<PortId>>,
+    /// By node: pods that were placed here, by class, ascending.
+    pub(super) arrivals: Vec<Vec<(ClassId, u32)>>,
+    pub(super) counters: Vec<Counter>,
+    log: Vec<Step>,
+}
+
+impl State {
+    /// The cluster as it is: bound pods on their nodes, nothing else placed.
+    pub fn new(snapshot: &Arc<Snapshot>) -> Self {
+        let tables = Arc::new(Tables::new(Arc::clone(snapshot)));
+        let mut state = Self {
+            standing: Vec::new(),
+            shapes: Vec::new(),
+            free: Vec::new(),
+            domains: Vec::new(),
+            ports: Vec::new(),
+            arrivals: Vec::new(),
+            counters: tables
+                .links
+                .counters
+                .iter()
+                .map(|counter| Counter::new(tables.topology.known[counter.key]))
+                .collect(),
+            log: Vec::new(),
+            tables: Arc::clone(&tables),
+        };
+        let keys = tables.topology.keys.len();
+        for (at, node) in snapshot.nodes.iter().enumerate() {
+            let standing = match node.state {
+                NodeState::Ready => Standing::Ready,
+                NodeState::Upcoming => Standing::Upcoming,
+                NodeState::NotReady | NodeState::Leaving => Standing::Closed,
+            };
+            let domains = &tables.topology.of_nodes[at * keys..(at + 1) * keys];
+            state.push_node(
+                standing,
+                tables.shapes.of_nodes[at],
+                tables.amounts(&node.allocatable),
+                domains,
+            );
+        }
+        for (node, pods) in (0..).zip(&tables.residents) {
+            pods.iter()
+                .for_each(|pod| state.put(snapshot.pods[*pod as usize].class, node, 1));
+        }
+        state
+    }
+
+    /// The snapshot that this is a placement of.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.tables.snapshot
+    }
+
+    /// How many nodes there are, imagined and removed ones included.
+    pub fn nodes(&self) -> usize {
+        self.standing.len()
+    }
+
+    /// Nodes that may take pods, ready ones first, imagined ones last.
+    pub fn open_nodes(&self) -> Vec<NodeId> {
+        let rank = |standing: &Standing| match standing {
+            Standing::Ready => Some(0),
+            Standing::Upcoming => Some(1),
+            Standing::Imagined(_) => Some(2),
+            Standing::Closed | Standing::Gone => None,
+        };
+        let mut open: Vec<(u8, NodeId)> = self
+            .standing
+            .iter()
+            .zip(0..)
+            .filter_map(|(standing, node)| Some((rank(standing)?, node)))
+            .collect();
+        open.sort_unstable();
+        open.into_iter().map(|(_, node)| node).collect()
+    }
+
+    /// Whether the node runs already.
+    pub fn is_ready(&self, node: NodeId) -> bool {
+        self.standing.get(node as usize) == Some(&Standing::Ready)
+    }
+
+    /// The template of an imagined node.
+    pub fn imagined(&self, node: NodeId) -> Option<TemplateId> {
+        match self.standing.get(node as usize) {
+            Some(Standing::Imagined(template)) => Some(*template),
+            _ => None,
+        }
+    }
+
+    /// Pods that were placed on the node, by class; those that ran there before are not among them.
+    pub fn arrivals(&self, node: NodeId) -> &[(ClassId, u32)] {
+        self.arrivals.get(node as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Pods of the snapshot that run on the node, removed or not.
+    pub fn residents(&self, node: NodeId) -> &[PodId] {
+        self.tables
+            .residents
+            .get(node as usize)
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// A key that sorts classes in the order of placing: what matters most first, then what is hardest to place.
+    pub(crate) fn rank(&self, class: ClassId) -> impl Ord + use<> {
+        self.tables.rank(class)
+    }
+
+    /// Whether a pod of the class may go to the node now.
+    ///
+    /// # Errors
+    /// The first rule that says no.
+    pub fn fits(&self, class: ClassId, node: NodeId) -> Result<(), Cause> {
+        self.fits_by_nature(class, node)?;
+        rules::refused_by_state(self, class, node).map_or(Ok(()), Err)
+    }
+
+    /// What does not depend on other pods.
+    pub(crate) fn fits_by_nature(&self, class: ClassId, node: NodeId) -> Result<(), Cause> {
+        match self.standing.get(node as usize) {
+            Some(Standing::Ready | Standing::Upcoming | Standing::Imagined(_)) => {}
+            Some(Standing::Closed | Standing::Gone) | None => return Err(Cause::Unschedulable),
+        }
+        if class as usize >= self.tables.needs.len() {
+            return Err(Cause::NodeAffinity);
+        }
+        let shape = self.shapes[node as usize];
+        self.tables
+            .shapes
+            .verdict(&self.tables.snapshot, class, shape)
+            .refused
+            .map_or(Ok(()), Err)
+    }
+
+    /// How many pods of the class the node's free resources hold, all other rules aside.
+    pub(crate) fn room(&self, class: ClassId, node: NodeId) -> u32 {
+        let free = self.free(node);
+        let quotients = self.tables.needs[class as usize]
+            .iter()
+            .map(|(column, amount)| free[*column].max(0) / amount);
+        quotients
+            .min()
+            .map_or(0, |pods| u32::try_from(pods).unwrap_or(u32::MAX))
+    }
+
+    /// Places a pod where the rules let it.
+    ///
+    /// # Errors
+    /// The first rule that says no; nothing is changed then.
+    pub fn try_place(&mut self, class: ClassId, node: NodeId) -> Result<(), Cause> {
+        self.fits(class, node)?;
+        self.place(class, node, 1);
+        Ok(())
+    }
+
+    /// Places pods without asking.
+    pub(crate) fn place(&mut self, class: ClassId, node: NodeId, pods: u32) {
+        self.put(class, node, pods);
+        self.arrive(class, node, pods);
+        self.log.push(Step::Placed { class, node, pods });
+    }
+
+    /// Imagines a new, empty node of the template.
+    pub fn add_node(&mut self, template: TemplateId) -> NodeId {
+        let tables = Arc::clone(&self.tables);
+        let at = template as usize;
+        let keys = tables.topology.keys.len();
+        let mut domains = tables.topology.of_templates[at * keys..(at + 1) * keys].to_vec();
+        if let Some(key) = tables.topology.hostname {
+            domains[key] = Some(self.next_hostname(key));
+            for counter in &tables.links.by_hostname {
+                self.counters[*counter as usize].push_domain();
+            }
+        }
+        let node = NodeId::try_from(self.standing.len()).unwrap_or(NodeId::MAX);
+        let allocatable = &tables.snapshot.templates[at].allocatable;
+        let standing = Standing::Imagined(template);
+        self.push_node(
+            standing,
+            tables.shapes.of_templates[at],
+            tables.amounts(allocatable),
+            &domains,
+        );
+        self.log.push(Step::Added);
+        node
+    }
+
+    /// Takes a node and everything on it away. Returns the pods that now need another place, by class.
+    pub fn remove_node(&mut self, node: NodeId) -> BTreeMap<ClassId, u32> {
+        let at = node as usize;
+        let mut displaced = BTreeMap::new();
+        if self
+            .standing
+            .get(at)
+            .is_none_or(|standing| *standing == Standing::Gone)
+        {
+            return displaced;
+        }
+        for (class, pods) in std::mem::take(&mut self.arrivals[at]) {
+            self.take(class, node, pods);
+            self.log.push(Step::Withdrawn { class, node, pods });
+            *displaced.entry(class).or_insert(0) += pods;
+        }
+        let tables = Arc::clone(&self.tables);
+        for pod in tables.residents.get(at).into_iter().flatten() {
+            let pod = &tables.snapshot.pods[*pod as usize];
+            self.take(pod.class, node, 1);
+            self.log.push(Step::Evicted {
+                class: pod.class,
+                node,
+            });
+            if pod.movability != Movability::Ignored {
+                *displaced.entry(pod.class).or_insert(0) += 1;
+            }
+        }
+        self.log.push(Step::Removed {
+            node,
+            was: self.standing[at],
+        });
+        self.standing[at] = Standing::Gone;
+        self.each_scope(node, Counter::remove_host);
+        displaced
+    }
+
+    /// The present moment.
+    pub fn mark(&self) -> Mark {
+        Mark(self.log.len())
+    }
+
+    /// Takes back every step since the mark.
+    pub fn rollback(&mut self, mark: Mark) {
+        while self.log.len() > mark.0 {
+            match self.log.pop() {
+                Some(Step::Placed { class, node, pods }) => {
+                    self.depart(class, node, pods);
+                    self.take(class, node, pods);
+                }
+                Some(Step::Withdrawn { class, node, pods }) => {
+                    self.put(class, node, pods);
+                    self.arrive(class, node, pods);
+                }
+                Some(Step::Evicted { class, node }) => self.put(class, node, 1),
+                Some(Step::Added) => self.pop_node(),
+                Some(Step::Removed { node, was }) => {
+                    self.standing[node as usize] = was;
+                    self.each_scope(node, Counter::add_host);
+                }
+                None => break,
+            }
+        }
+    }
+
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// Free amounts of the columns; negative where the node is overcommitted.
+    pub(crate) fn free(&self, node: NodeId) -> &[i128] {
+        let width = self.tables.width();
+        &self.free[node as usize * width..(node as usize + 1) * width]
+    }
+
+    pub(crate) fn ports(&self, node: NodeId) -> &[PortId] {
+        &self.ports[node as usize]
+    }
+
+    pub(crate) fn domain(&self, node: NodeId, key: KeyId) -> Option<DomainId> {
+        self.domains[node as usize * self.tables.topology.keys.len() + key]
+    }
+
+    pub(crate) fn counter(&self, counter: CounterId) -> &Counter {
+        &self.counters[counter as usize]
+    }
+
+    /// The count in the node's domain; none where it has no domain.
+    pub(crate) fn count_at(&self, counter: CounterId, node: NodeId) -> u32 {
+        let key = self.tables.links.counters[counter as usize].key;
+        self.domain(node, key)
+            .map_or(0, |domain| self.counter(counter).count(domain))
+    }
+
+    /// Whether a counter takes notice of a node with this shape and these domains.
+    pub(crate) fn in_scope(&self, counter: CounterId, shape: ShapeId, domains: &[Option<DomainId>]) -> bool {
+        let Some(scope) = &self.tables.links.counters[counter as usize].scope else {
+            return true;
+        };
+        let verdict = self
+            .tables
+            .shapes
+            .verdict(&self.tables.snapshot, scope.asker, shape);
+        (!scope.honor_affinity || verdict.selected)
+            && (!scope.honor_taints || verdict.tolerated)
+            && scope.keys.iter().all(|key| domains[*key].is_some())
+    }
+}
+
+/// Two states of one snapshot are equal when no question can tell them apart; how they came about is aside.
+#[cfg(test)]
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        self.standing == other.standing
+            && self.shapes == other.shapes
+            && self.free == other.free
+            && self.domains == other.domains
+            && self.ports == other.ports
+            && self.arrivals == other.arrivals
+            && self.counters == other.counters
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("nodes", &self.nodes())
+            .field("steps", &self.log.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! What stays the same however pods are placed: worked out once per snapshot, shared by all states.
+
+use super::links::Links;
+use super::shapes::Shapes;
+use super::topology::Topology;
+use crate::model::{ClassId, PodId, ResourceId, Resources, Snapshot};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The resource that every pod takes one of.
+const PODS: ResourceId = 3;
+
+pub(crate) struct Tables {
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// The resources that some pod asks for; amounts are kept for these only.
+    columns: Vec<ResourceId>,
+    /// By class: what one pod takes, as columns and amounts.
+    pub(crate) needs: Vec<Vec<(usize, i128)>>,
+    /// By class: how large a pod is, in millionths of the largest node, CPU and memory together.
+    sizes: Vec<u64>,
+    pub(crate) shapes: Shapes,
+    pub(crate) topology: Topology,
+    pub(crate) links: Links,
+    /// By node: the pods that run there.
+    pub(crate) residents: Vec<Vec<PodId>>,
+}
+
+impl Tables {
+    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
+        let needs: Vec<Vec<(ResourceId, i64)>> = snapshot
+            .classes
+            .iter()
+            .map(|class| needs(&class.requests))
+            .collect();
+        let columns: BTreeSet<ResourceId> = needs.iter().flatten().map(|(id, _)| *id).collect();
+        let columns: Vec<ResourceId> = columns.into_iter().collect();
+        let needs = needs
+            .into_iter()
+            .map(|needs| {
+                let column = |id| columns.binary_search(&id).unwrap_or_default();
+                needs
+                    .into_iter()
+                    .map(|(id, amount)| (column(id), i128::from(amount)))
+                    .collect()
+            })
+            .collect();
+        let topology = Topology::new(&snapshot);
+        let links = Links::new(&snapshot, &topology);
+        let mut residents = vec![Vec::new(); snapshot.nodes.len()];
+        for (id, pod) in (0..).zip(&snapshot.pods) {
+            if let Some(on) = pod.node.and_then(|node| residents.get_mut(node as usize))
+                && (pod.class as usize) < snapshot.classes.len()
+            {
+                on.push(id);
+            }
+        }
+        Self {
+            sizes: sizes(&snapshot),
+            shapes: Shapes::new(&snapshot),
+            columns,
+            needs,
+            topology,
+            links,
+            residents,
+            snapshot,
+        }
+    }
+
+    /// How many resources are kept per node.
+    pub(crate) fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The amounts of the columns.
+    pub(crate) fn amounts<'a>(&'a self, resources: &'a Resources) -> impl Iterator<Item = i128> + 'a {
+        self.columns.iter().map(|id| i128::from(resources.get(*id)))
+    }
+
+    /// The order in which classes are placed: what matters most first, then what is hardest to place.
+    pub(crate) fn rank(&self, class: ClassId) -> (std::cmp::Reverse<i32>, std::cmp::Reverse<u64>, ClassId) {
+        let priority = self.snapshot.classes[class as usize].priority;
+        (
+            std::cmp::Reverse(priority),
+            std::cmp::Reverse(self.sizes[class as usize]),
+            class,
+        )
+    }
+}
+
+/// What one pod takes: nothing that it does not ask for, and always one place.
+fn needs(requests: &Resources) -> Vec<(ResourceId, i64)> {
+    let mut needs: Vec<(ResourceId, i64)> = [
+        (0, requests.cpu_milli),
+        (1, requests.memory),
+        (2, requests.ephemeral),
+        (PODS, requests.pods.max(1)),
+    ]
+    .into_iter()
+    .chain(requests.extended.iter().copied())
+    .filter(|(_, amount)| *amount > 0)
+    .collect();
+    needs.sort_unstable();
+    needs
+}
+
+fn sizes(snapshot: &Snapshot) -> Vec<u64> {
+    let allocatables = || {
+        let nodes = snapshot.nodes.iter().map(|node| &node.allocatable);
+        nodes.chain(snapshot.templates.iter().map(|template| &template.allocatable))
+    };
+    let largest_cpu = allocatables()
+        .map(|resources| resources.cpu_milli)
+        .max()
+        .unwrap_or(0);
+    let largest_memory = allocatables()
+        .map(|resources| resources.memory)
+        .max()
+        .unwrap_or(0);
+    let share = |amount: i64, largest: i64| {
+        let share = i128::from(amount.max(0)) * 1_000_000 / i128::from(largest.max(1));
+        u64::try_from(share).unwrap_or(u64::MAX)
+    };
+    snapshot
+        .classes
+        .iter()
+        .map(|class| {
+            share(class.requests.cpu_milli, largest_cpu)
+                .saturating_add(share(class.requests.memory, largest_memory))
+        })
+        .collect()
+}

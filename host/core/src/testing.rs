@@ -1,0 +1,219 @@
+//! Small clusters for tests, in few words.
+
+use crate::model::{
+    ClassId, Group, GroupId, LabelSelector, Labels, Movability, Node, NodeId, NodeState, Pod, PodClass,
+    PodKey, Resources, Snapshot, Taint, TaintEffect, Template, TemplateId, Toleration, TolerationOperator,
+};
+use crate::packing::State;
+use std::sync::Arc;
+
+const GIB: i64 = 1 << 30;
+
+pub(crate) fn labels(pairs: &[(&str, &str)]) -> Labels {
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+pub(crate) fn selector(pairs: &[(&str, &str)]) -> LabelSelector {
+    LabelSelector {
+        match_labels: labels(pairs),
+        match_expressions: Vec::new(),
+    }
+}
+
+/// `key:NoSchedule` without a value.
+pub(crate) fn taint(key: &str) -> Taint {
+    Taint {
+        key: key.into(),
+        value: String::new(),
+        effect: TaintEffect::NoSchedule,
+    }
+}
+
+/// A class of pods that request this much CPU, in the namespace `default`.
+pub(crate) fn pod(cpu_milli: i64) -> PodClass {
+    PodClass {
+        namespace: "default".into(),
+        requests: Resources {
+            cpu_milli,
+            pods: 1,
+            ..Resources::default()
+        },
+        ..PodClass::default()
+    }
+}
+
+impl PodClass {
+    pub(crate) fn labels(mut self, pairs: &[(&str, &str)]) -> Self {
+        self.labels = labels(pairs);
+        self
+    }
+
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    pub(crate) fn tolerates(mut self, key: &str) -> Self {
+        let operator = TolerationOperator::Exists;
+        self.tolerations.push(Toleration {
+            key: key.into(),
+            operator,
+            value: String::new(),
+            effect: None,
+        });
+        self
+    }
+}
+
+/// A cluster in the making.
+#[derive(Default)]
+pub(crate) struct Cluster {
+    pub(crate) snapshot: Snapshot,
+}
+
+impl Cluster {
+    /// A ready node without labels, with room for 110 pods.
+    pub(crate) fn node(&mut self, name: &str, cpu_milli: i64) -> NodeId {
+        self.labelled(name, cpu_milli, &[])
+    }
+
+    pub(crate) fn labelled(&mut self, name: &str, cpu_milli: i64, pairs: &[(&str, &str)]) -> NodeId {
+        self.snapshot.nodes.push(Node {
+            name: name.into(),
+            labels: labels(pairs),
+            taints: Vec::new(),
+            allocatable: Resources {
+                cpu_milli,
+                memory: 64 * GIB,
+                ephemeral: 0,
+                pods: 110,
+                extended: Vec::new(),
+            },
+            unschedulable: false,
+            state: NodeState::Ready,
+            group: None,
+            template: None,
+            vpsie_node: None,
+            created_ms: 0,
+            idle_since_ms: None,
+            protected: None,
+            hourly_micros: 0,
+        });
+        NodeId::try_from(self.snapshot.nodes.len() - 1).unwrap()
+    }
+
+    /// A ready node of the group, bought as its template.
+    pub(crate) fn managed(&mut self, name: &str, template: TemplateId) -> NodeId {
+        let offered = self.snapshot.templates[template as usize].clone();
+        let id = self.node(name, 0);
+        let node = &mut self.snapshot.nodes[id as usize];
+        node.labels = offered.labels;
+        node.labels
+            .insert(crate::packing::HOSTNAME_LABEL.into(), name.into());
+        node.taints = offered.taints;
+        node.allocatable = offered.allocatable;
+        node.hourly_micros = offered.hourly_micros;
+        (node.group, node.template) = (Some(offered.group), Some(template));
+        node.vpsie_node = Some(format!("default/{name}"));
+        self.snapshot.groups[offered.group as usize].current += 1;
+        id
+    }
+
+    pub(crate) fn taint(&mut self, node: NodeId, key: &str) {
+        self.snapshot.nodes[node as usize].taints.push(taint(key));
+    }
+
+    pub(crate) fn group(&mut self, name: &str, min: u32, max: u32) -> GroupId {
+        self.snapshot.groups.push(Group {
+            namespace: "default".into(),
+            name: name.into(),
+            min,
+            max,
+            current: 0,
+            upcoming: 0,
+            may_grow: true,
+            may_shrink: true,
+            held: None,
+            last_scale_up_ms: None,
+            last_scale_down_ms: None,
+            annotations: Labels::new(),
+        });
+        GroupId::try_from(self.snapshot.groups.len() - 1).unwrap()
+    }
+
+    /// A template of a group of its own with room for ten nodes, at a price of one per core.
+    pub(crate) fn template(&mut self, name: &str, cpu_milli: i64, pairs: &[(&str, &str)]) -> TemplateId {
+        let group = self.group(name, 0, 10);
+        self.template_of(group, name, cpu_milli, pairs)
+    }
+
+    pub(crate) fn template_of(
+        &mut self,
+        group: GroupId,
+        offering: &str,
+        cpu_milli: i64,
+        pairs: &[(&str, &str)],
+    ) -> TemplateId {
+        self.snapshot.templates.push(Template {
+            group,
+            offering: offering.into(),
+            datacenter: "dc".into(),
+            size: 1,
+            labels: labels(pairs),
+            taints: Vec::new(),
+            allocatable: Resources {
+                cpu_milli,
+                memory: 64 * GIB,
+                ephemeral: 0,
+                pods: 110,
+                extended: Vec::new(),
+            },
+            hourly_micros: cpu_milli.unsigned_abs() * 1000,
+            failures: 0,
+            backoff_until_ms: None,
+        });
+        TemplateId::try_from(self.snapshot.templates.len() - 1).unwrap()
+    }
+
+    pub(crate) fn class(&mut self, class: PodClass) -> ClassId {
+        self.snapshot.classes.push(class);
+        ClassId::try_from(self.snapshot.classes.len() - 1).unwrap()
+    }
+
+    /// A running pod that may move.
+    pub(crate) fn bound(&mut self, class: ClassId, node: NodeId) {
+        self.pod(class, Some(node));
+    }
+
+    /// Pods that the scheduler calls unschedulable.
+    pub(crate) fn waiting(&mut self, class: ClassId, pods: usize) {
+        (0..pods).for_each(|_| self.pod(class, None));
+    }
+
+    fn pod(&mut self, class: ClassId, node: Option<NodeId>) {
+        let name = format!("pod-{:05}", self.snapshot.pods.len());
+        self.snapshot.pods.push(Pod {
+            uid: name.clone(),
+            key: PodKey {
+                namespace: "default".into(),
+                name,
+            },
+            class,
+            node,
+            owner: Some("ReplicaSet/web".into()),
+            movability: Movability::Moves,
+            unschedulable_since_ms: node.is_none().then_some(self.snapshot.now_ms),
+        });
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Snapshot> {
+        Arc::new(self.snapshot.clone())
+    }
+
+    pub(crate) fn state(&self) -> State {
+        State::new(&self.shared())
+    }
+}

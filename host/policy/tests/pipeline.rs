@@ -1,0 +1,253 @@
+//! The policies with the real oracle and the real checker: from pods that wait to a checked plan.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+
+mod support;
+
+use autoscaler_core::decision::{
+    Action, Answer, GroupDemand, Plan, Question, Reason, check_answer, check_growth, check_removals,
+    propose_growth, propose_removals, questions,
+};
+use autoscaler_core::model::{
+    Group, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey, Resources, Snapshot, Taint,
+    TaintEffect, Template, Toleration, TolerationOperator,
+};
+use autoscaler_core::packing::{Placement, WhatIf, place_pending};
+use autoscaler_policy::{Binding, Decision};
+use std::sync::Arc;
+use support::{binding, policies};
+
+const GIB: i64 = 1 << 30;
+const MINUTE: i64 = 60_000;
+const NOW: i64 = 1_700_000_000_000;
+
+fn group(name: &str, max: u32) -> Group {
+    Group {
+        namespace: "prod".to_owned(),
+        name: name.to_owned(),
+        min: 0,
+        max,
+        current: 0,
+        upcoming: 0,
+        may_grow: true,
+        may_shrink: true,
+        held: None,
+        last_scale_up_ms: None,
+        last_scale_down_ms: None,
+        annotations: Labels::new(),
+    }
+}
+
+fn template(group: u32, offering: &str, cores: i64, hourly_micros: u64, taints: Vec<Taint>) -> Template {
+    Template {
+        group,
+        offering: offering.to_owned(),
+        datacenter: "ams".to_owned(),
+        size: cores,
+        labels: Labels::new(),
+        taints,
+        allocatable: size(cores),
+        hourly_micros,
+        failures: 0,
+        backoff_until_ms: None,
+    }
+}
+
+fn size(cores: i64) -> Resources {
+    Resources {
+        pods: 110,
+        ..Resources::cpu_memory(cores * 1000, cores * 4 * GIB)
+    }
+}
+
+fn class(cpu_milli: i64, tolerations: Vec<Toleration>) -> PodClass {
+    let requests = Resources {
+        pods: 1,
+        ..Resources::cpu_memory(cpu_milli, GIB)
+    };
+    PodClass {
+        namespace: "default".to_owned(),
+        requests,
+        tolerations,
+        ..PodClass::default()
+    }
+}
+
+fn pods(snapshot: &mut Snapshot, class: u32, count: u32, node: Option<u32>) {
+    for _ in 0..count {
+        let number = snapshot.pods.len();
+        snapshot.pods.push(Pod {
+            key: PodKey {
+                namespace: "default".to_owned(),
+                name: format!("pod-{number:03}"),
+            },
+            uid: format!("uid-{number}"),
+            class,
+            node,
+            owner: Some("ReplicaSet/web".to_owned()),
+            movability: Movability::Moves,
+            unschedulable_since_ms: node.is_none().then_some(NOW - 1000),
+        });
+    }
+}
+
+/// A plain group with two sizes and a tainted one; 21 plain pods, 4 that tolerate the taint (and request what
+/// the plain group does not have), one that is too big for all.
+fn waiting() -> Arc<Snapshot> {
+    let dedicated = Taint {
+        key: "dedicated".into(),
+        value: "gpu".into(),
+        effect: TaintEffect::NoSchedule,
+    };
+    let toleration = Toleration {
+        key: "dedicated".into(),
+        operator: TolerationOperator::Exists,
+        value: String::new(),
+        effect: None,
+    };
+    let mut snapshot = Snapshot {
+        now_ms: NOW,
+        seed: 7,
+        classes: vec![
+            class(900, vec![]),
+            class(10_000, vec![toleration]),
+            class(64_000, vec![]),
+        ],
+        groups: vec![group("plain", 10), group("special", 3)],
+        templates: vec![
+            template(0, "small", 2, 20_000, vec![]),
+            template(0, "large", 8, 70_000, vec![]),
+            template(1, "special", 16, 400_000, vec![dedicated]),
+        ],
+        removal_budget: 5,
+        ..Snapshot::default()
+    };
+    pods(&mut snapshot, 0, 21, None);
+    pods(&mut snapshot, 1, 4, None);
+    pods(&mut snapshot, 2, 1, None);
+    Arc::new(snapshot)
+}
+
+fn decide(binding: &Binding, placement: &Placement, question: &Question) -> Decision {
+    let oracle = WhatIf::new(placement, question);
+    let accept = |answer: &Answer| check_answer(question, answer).map_err(|refusal| refusal.to_string());
+    policies().decide(binding, question, &oracle, &accept)
+}
+
+fn built_in(question: &Question) -> Arc<Binding> {
+    policies().active(question.kind()).pop().unwrap()
+}
+
+fn answer(decision: Decision) -> Answer {
+    assert!(decision.failures.is_empty(), "{:?}", decision.failures);
+    decision.taken.unwrap().report.answer
+}
+
+/// (template, count) of the purchases.
+fn purchases<Stage>(plan: &Plan<Stage>) -> Vec<(u32, u32)> {
+    let buys = plan.actions().iter().filter_map(|action| match action {
+        Action::Buy { template, count, .. } => Some((*template, *count)),
+        Action::Remove { .. } => None,
+    });
+    buys.collect()
+}
+
+#[test]
+fn waiting_pods_become_a_checked_plan_that_places_them() {
+    let snapshot = waiting();
+    let mut placement = place_pending(&snapshot);
+    let everywhere = |_| true;
+
+    let question = questions::scale_up(&placement, &everywhere);
+    let Answer::ScaleUp(demand) = answer(decide(&built_in(&question), &placement, &question)) else {
+        panic!("another kind")
+    };
+    let rejections: Vec<_> = demand
+        .rejections
+        .iter()
+        .map(|rejection| (rejection.class, rejection.reason.code.as_str()))
+        .collect();
+    assert_eq!(
+        rejections,
+        [(1, "GroupsFull"), (2, "NoGroupFits")],
+        "one special pod too many, and the big one"
+    );
+
+    let question = questions::node_selection(&placement, &everywhere, demand.groups);
+    let Answer::NodeSelection(mix) = answer(decide(&built_in(&question), &placement, &question)) else {
+        panic!("another kind")
+    };
+    // 8 cores hold 8 plain pods, 2 cores hold 2; 21 = 2 × 8 + 3 × 2 at 200 000 beats 3 × 8 at 210 000. Of the
+    // pods of 10 cores a special node holds one.
+    let plan = propose_growth(&question, &mix).unwrap();
+    let plan = check_growth(&placement, plan, &everywhere).unwrap();
+    assert_eq!(purchases(&plan), [(1, 2), (0, 3), (2, 3)]);
+    let placed = placement.accept(&plan);
+    assert_eq!(placed.len(), 21 + 3);
+}
+
+#[test]
+fn a_greedy_policy_stops_at_the_groups_maximum() {
+    let snapshot = waiting();
+    let placement = place_pending(&snapshot);
+    let everywhere = |_| true;
+    let demand = GroupDemand {
+        group: 0,
+        pods: Vec::new(),
+        reason: Reason::new("Test", ""),
+    };
+    let question = questions::node_selection(&placement, &everywhere, vec![demand]);
+    let Answer::NodeSelection(mix) = answer(decide(&binding("thousand"), &placement, &question)) else {
+        panic!("another kind")
+    };
+    assert_eq!(mix.purchases[0].count, 1000, "the policy says what it wants");
+    let plan = propose_growth(&question, &mix).unwrap();
+    let plan = check_growth(&placement, plan, &everywhere).unwrap();
+    assert_eq!(purchases(&plan), [(0, 10)], "and gets what the group may have");
+    assert!(!plan.notes().is_empty(), "which is written down");
+}
+
+#[test]
+fn surplus_nodes_go_as_long_as_their_pods_find_a_place() {
+    let mut snapshot = Snapshot::clone(&waiting());
+    snapshot.pods.clear();
+    snapshot.groups[0].current = 4;
+    // Full, half full, little used, idle.
+    for (name, idle) in [("n0", false), ("n1", false), ("n2", false), ("n3", true)] {
+        snapshot.nodes.push(Node {
+            name: name.to_owned(),
+            labels: Labels::new(),
+            taints: Vec::new(),
+            allocatable: size(8),
+            unschedulable: false,
+            state: NodeState::Ready,
+            group: Some(0),
+            template: Some(1),
+            vpsie_node: Some(format!("prod/{name}")),
+            created_ms: NOW - 60 * MINUTE,
+            idle_since_ms: idle.then_some(NOW - 30 * MINUTE),
+            protected: None,
+            hourly_micros: 70_000,
+        });
+    }
+    for (node, count) in [(0, 8), (1, 5), (2, 2)] {
+        pods(&mut snapshot, 0, count, Some(node));
+    }
+    let snapshot = Arc::new(snapshot);
+    let placement = place_pending(&snapshot);
+    let question = questions::rebalance(&placement, &|_| true);
+    let Answer::Rebalance(proposal) = answer(decide(&built_in(&question), &placement, &question)) else {
+        panic!("another kind")
+    };
+    let plan = propose_removals(&question, &proposal).unwrap();
+    let plan = check_removals(&placement, plan).unwrap();
+    let removed: Vec<_> = plan
+        .actions()
+        .iter()
+        .map(|action| match action {
+            Action::Remove { node, reason, .. } => (*node, reason.code.as_str()),
+            Action::Buy { .. } => panic!("nothing is bought"),
+        })
+        .collect();
+    assert_eq!(removed, [(3, "Idle"), (2, "Underused")]);
+}

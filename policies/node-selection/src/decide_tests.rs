@@ -1,0 +1,261 @@
+//! One group and a few templates, with an oracle that packs pods of one size each.
+
+use super::*;
+use policy_sdk::testing::with_oracle;
+use policy_sdk::what_if::{Cause, Leftover, Outcome, Question};
+use policy_sdk::{Catalogue, Context, NodeGroup, Pending, PodClass, Template};
+
+/// (price, headroom, backoff, failures, pods per node of each class).
+type TemplateCase = (u64, u32, u64, u32, &'static [u32]);
+
+fn snapshot(templates: &[TemplateCase], pods: &[u32]) -> Snapshot {
+    let group = NodeGroup {
+        name: "ns/g".to_owned(),
+        min: 0,
+        max: 20,
+        current: 0,
+        upcoming: 0,
+        since_scale_up_ms: None,
+        since_scale_down_ms: None,
+        annotations: Vec::new(),
+    };
+    let rows =
+        templates
+            .iter()
+            .enumerate()
+            .map(
+                |(number, &(hourly_micros, headroom, backoff_ms, failures, _))| Template {
+                    group: 0,
+                    offering: format!("o{number}"),
+                    datacenter: "dc".to_owned(),
+                    hourly_micros,
+                    headroom,
+                    failures,
+                    backoff_ms,
+                },
+            );
+    Snapshot {
+        context: Context {
+            now_ms: 0,
+            seed: 0,
+            resource_names: Vec::new(),
+            cluster_headroom: None,
+            annotations: Vec::new(),
+        },
+        catalogue: Catalogue {
+            groups: vec![group],
+            templates: rows.collect(),
+            allocatable: Vec::new(),
+        },
+        pending: Pending {
+            classes: pods
+                .iter()
+                .map(|&unplaced| PodClass {
+                    name: "ns/c".to_owned(),
+                    priority: 0,
+                    unplaced,
+                    waiting_ms: 0,
+                })
+                .collect(),
+            requests: Vec::new(),
+            per_node: (0..pods.len())
+                .flat_map(|class| templates.iter().map(move |template| template.4[class]))
+                .collect(),
+        },
+        demand: vec![GroupDemand {
+            group: 0,
+            pods: (0..)
+                .zip(pods)
+                .map(|(class, &pods)| ClassCount { class, pods })
+                .collect(),
+            reason: Reason::new("Test", ""),
+        }],
+    }
+}
+
+/// Fills the additions in order; a pod takes 1/n of a node, whatever else is on it.
+fn packs(snapshot: &Snapshot) -> impl Fn(&Question) -> Outcome + 'static {
+    let pending = snapshot.pending.clone();
+    move |question| {
+        let mut pods = question.pods.clone().unwrap_or_default();
+        let mut used = Vec::new();
+        for addition in &question.additions {
+            let mut nodes = 0;
+            for _ in 0..addition.count {
+                let mut free = 1.0_f64;
+                let mut taken = false;
+                for count in &mut pods {
+                    let per_node = pending.pods_per_node(count.class, addition.template);
+                    while per_node > 0 && count.pods > 0 && free + 1e-9 >= 1.0 / f64::from(per_node) {
+                        free -= 1.0 / f64::from(per_node);
+                        count.pods -= 1;
+                        taken = true;
+                    }
+                }
+                nodes += u32::from(taken);
+            }
+            used.push(nodes);
+        }
+        let unplaced = pods.iter().filter(|count| count.pods > 0);
+        Outcome {
+            used,
+            unplaced: unplaced
+                .map(|count| Leftover {
+                    class: count.class,
+                    pods: count.pods,
+                    cause: Cause::Resources,
+                })
+                .collect(),
+            hourly_delta_micros: 0,
+            cpu_permille: 0,
+            memory_permille: 0,
+        }
+    }
+}
+
+fn ask(snapshot: &Snapshot, config: Config) -> Mix {
+    let oracle = packs(snapshot);
+    let snapshot = snapshot.clone();
+    with_oracle(oracle, move || decide(&snapshot, config))
+}
+
+/// (template, count, fall-backs).
+fn summary(mix: &Mix) -> Vec<(u32, u32, Vec<u32>)> {
+    mix.purchases
+        .iter()
+        .map(|purchase| (purchase.template, purchase.count, purchase.fallbacks.clone()))
+        .collect()
+}
+
+#[test]
+fn the_least_money_wins() {
+    // Name, templates, pods of each class, (template, count, fall-backs).
+    type Case<'a> = (
+        &'a str,
+        &'a [TemplateCase],
+        &'a [u32],
+        &'a [(u32, u32, &'a [u32])],
+    );
+    let cases: &[Case<'_>] = &[
+        (
+            "cheaper at equal size",
+            &[(200, 9, 0, 0, &[4]), (100, 9, 0, 0, &[4])],
+            &[4],
+            &[(1, 1, &[0])],
+        ),
+        (
+            "one large beats three small",
+            &[(100, 9, 0, 0, &[2]), (250, 9, 0, 0, &[6])],
+            &[6],
+            &[(1, 1, &[0])],
+        ),
+        (
+            "equal cost: fewer nodes",
+            &[(100, 9, 0, 0, &[2]), (300, 9, 0, 0, &[6])],
+            &[6],
+            &[(1, 1, &[0])],
+        ),
+        (
+            "the last node smaller",
+            &[(100, 9, 0, 0, &[2]), (250, 9, 0, 0, &[6])],
+            &[8],
+            &[(1, 1, &[0]), (0, 1, &[1])],
+        ),
+        (
+            "headroom limits, the next template goes on",
+            &[(100, 1, 0, 0, &[4]), (900, 9, 0, 0, &[4])],
+            &[8],
+            &[(1, 1, &[0]), (0, 1, &[1])],
+        ),
+        (
+            "backing off counts for nothing",
+            &[(100, 9, 1, 1, &[4]), (900, 9, 0, 0, &[4])],
+            &[4],
+            &[(1, 1, &[])],
+        ),
+        (
+            "a failing one comes last",
+            &[(100, 9, 0, 1, &[4]), (900, 9, 0, 0, &[4])],
+            &[4],
+            &[(1, 1, &[0])],
+        ),
+        (
+            "each class its template",
+            &[(100, 9, 0, 0, &[4, 0]), (100, 9, 0, 0, &[0, 4])],
+            &[4, 8],
+            &[(1, 2, &[0]), (0, 1, &[])],
+        ),
+    ];
+    for (name, templates, pods, expected) in cases {
+        let mix = ask(&snapshot(templates, pods), Config::default());
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(template, count, next)| (*template, *count, next.to_vec()))
+            .collect();
+        assert_eq!(summary(&mix), expected, "{name}");
+        assert!(mix.rejections.is_empty(), "{name}: {:?}", mix.rejections);
+    }
+}
+
+#[test]
+fn mixing_can_be_switched_off() {
+    let snapshot = snapshot(&[(100, 9, 0, 0, &[2]), (250, 9, 0, 0, &[6])], &[8]);
+    let mix = ask(&snapshot, Config { mix_templates: false });
+    assert_eq!(summary(&mix), [(0, 4, vec![1])]);
+}
+
+#[test]
+fn what_cannot_be_had_is_said() {
+    // Name, templates, what is special, code, nodes bought.
+    type Case<'a> = (&'a str, &'a [TemplateCase], fn(&mut Snapshot), &'a str, u32);
+    let cases: &[Case<'_>] = &[
+        (
+            "group limit",
+            &[(100, 9, 0, 0, &[1])],
+            |s| s.catalogue.groups[0].current = 18,
+            "LimitReached",
+            2,
+        ),
+        (
+            "cluster limit",
+            &[(100, 9, 0, 0, &[1])],
+            |s| s.context.cluster_headroom = Some(1),
+            "LimitReached",
+            1,
+        ),
+        (
+            "little stock",
+            &[(100, 2, 0, 0, &[1])],
+            |_| {},
+            "NoTemplateFits",
+            2,
+        ),
+        ("no stock", &[(100, 0, 0, 0, &[1])], |_| {}, "NothingToBuy", 0),
+        (
+            "nothing fits",
+            &[(100, 9, 0, 0, &[0])],
+            |_| {},
+            "NoTemplateFits",
+            0,
+        ),
+    ];
+    for (name, templates, change, code, bought) in cases {
+        let mut snapshot = snapshot(templates, &[4]);
+        change(&mut snapshot);
+        let mix = ask(&snapshot, Config::default());
+        let nodes: u32 = mix.purchases.iter().map(|purchase| purchase.count).sum();
+        assert_eq!(nodes, *bought, "{name}");
+        let [rejection] = mix.rejections.as_slice() else {
+            panic!("{name}: {:?}", mix.rejections)
+        };
+        assert_eq!(rejection.reason.code, *code, "{name}");
+        assert_eq!(rejection.group, Some(0), "{name}");
+    }
+}
+
+#[test]
+fn money_reads_as_a_decimal_number() {
+    for (micros, text) in [(0, "0.0000"), (14_880, "0.0148"), (1_250_000, "1.2500")] {
+        assert_eq!(money(micros), text);
+    }
+}

@@ -1,0 +1,207 @@
+//! The decision: classes by priority, each to the cheapest groups that can take it.
+
+use crate::Config;
+use crate::budget::Budget;
+use crate::refusal;
+use policy_sdk::scale_up::{Demand, Snapshot};
+use policy_sdk::{ClassCount, GroupDemand, Reason, Rejection};
+use std::cmp::Reverse;
+
+/// A group for a class, by the template that holds the class best.
+#[derive(Clone, Copy, Debug)]
+struct Offer {
+    group: u32,
+    per_node: u32,
+    hourly_micros: u64,
+    failing: bool,
+}
+
+pub(crate) fn decide(snapshot: &Snapshot, config: &Config) -> Demand {
+    let mut state = State::new(snapshot);
+    let mut rejections = Vec::new();
+    let mut refusals = refusal::Refusals::new(snapshot);
+    for class in by_priority(snapshot) {
+        let row = &snapshot.pending.classes[class as usize];
+        if row.waiting_ms < u64::from(config.min_wait_seconds) * 1000 {
+            let text = format!(
+                "waits {} s of the {} s it has to",
+                row.waiting_ms / 1000,
+                config.min_wait_seconds
+            );
+            rejections.push(Rejection {
+                class,
+                group: None,
+                reason: Reason::new("TooEarly", text),
+            });
+            continue;
+        }
+        let left = state.place(class, u64::from(row.unplaced));
+        if left > 0 {
+            rejections.push(Rejection {
+                class,
+                group: None,
+                reason: refusals.explain(class, left),
+            });
+        }
+    }
+    Demand {
+        groups: state.into_demand(),
+        rejections,
+    }
+}
+
+/// Classes with pods to place: important first, then the longest wait, then by number.
+fn by_priority(snapshot: &Snapshot) -> Vec<u32> {
+    let mut classes: Vec<_> = (0..)
+        .zip(&snapshot.pending.classes)
+        .filter(|(_, row)| row.unplaced > 0)
+        .collect();
+    classes.sort_by_key(|(class, row)| (Reverse(row.priority), Reverse(row.waiting_ms), *class));
+    classes.into_iter().map(|(class, _)| class).collect()
+}
+
+/// What has been given out so far.
+struct State<'a> {
+    snapshot: &'a Snapshot,
+    budgets: Vec<Budget>,
+    /// By group: (class, pods).
+    given: Vec<Vec<(u32, u64)>>,
+}
+
+impl<'a> State<'a> {
+    fn new(snapshot: &'a Snapshot) -> Self {
+        let groups = snapshot.catalogue.groups.len();
+        let budgets = (0..)
+            .take(groups)
+            .map(|group| Budget::new(room_of(snapshot, group)))
+            .collect();
+        Self {
+            snapshot,
+            budgets,
+            given: vec![Vec::new(); groups],
+        }
+    }
+
+    /// Gives as many pods as possible to groups, cheapest first, and returns how many are left.
+    fn place(&mut self, class: u32, mut pods: u64) -> u64 {
+        let mut offers = offers(self.snapshot, class);
+        while pods > 0 {
+            let spare = self.spare_nodes();
+            let best = offers
+                .iter()
+                .enumerate()
+                .filter_map(|(position, offer)| {
+                    let budget = self.budgets[offer.group as usize];
+                    let room = budget.room(offer.per_node, spare).min(pods);
+                    (room > 0).then(|| (position, room, self.cost(offer, budget, room)))
+                })
+                .min_by(|a, b| a.2.cmp(&b.2));
+            let Some((position, room, _)) = best else { break };
+            let offer = offers.swap_remove(position);
+            self.budgets[offer.group as usize].take(room, offer.per_node);
+            self.given[offer.group as usize].push((class, room));
+            pods -= room;
+        }
+        pods
+    }
+
+    /// Order of preference: templates that work, little money per pod for the nodes that have to come, little
+    /// money per pod on a full node, then the name.
+    fn cost(&self, offer: &Offer, budget: Budget, pods: u64) -> (bool, u128, u128, &'a str) {
+        // Thousandths, so that the division keeps what distinguishes close prices.
+        let extra = u128::from(budget.extra_nodes(pods, offer.per_node));
+        let marginal = extra * u128::from(offer.hourly_micros) * 1000 / u128::from(pods);
+        let full = u128::from(offer.hourly_micros) * 1000 / u128::from(offer.per_node);
+        (
+            offer.failing,
+            marginal,
+            full,
+            self.snapshot.catalogue.group_name(offer.group),
+        )
+    }
+
+    /// Nodes that the whole cluster may still gain.
+    fn spare_nodes(&self) -> u64 {
+        let used: u64 = self.budgets.iter().map(|budget| budget.nodes_used()).sum();
+        match self.snapshot.context.cluster_headroom {
+            Some(headroom) => u64::from(headroom).saturating_sub(used),
+            None => u64::MAX,
+        }
+    }
+
+    fn into_demand(self) -> Vec<GroupDemand> {
+        let mut demand = Vec::new();
+        for (group, (mut given, budget)) in (0..).zip(self.given.into_iter().zip(self.budgets)) {
+            if given.is_empty() {
+                continue;
+            }
+            given.sort_unstable();
+            let total: u64 = given.iter().map(|(_, pods)| pods).sum();
+            let text = format!(
+                "{total} pods wait; about {} nodes, the cheapest place for them",
+                budget.nodes_used()
+            );
+            let pods = given
+                .into_iter()
+                .map(|(class, pods)| ClassCount {
+                    class,
+                    pods: narrow(pods),
+                })
+                .collect();
+            demand.push(GroupDemand {
+                group,
+                pods,
+                reason: Reason::new("PodsPending", text),
+            });
+        }
+        demand
+    }
+}
+
+/// Nodes that the group may gain, its own limit and its best template's together.
+fn room_of(snapshot: &Snapshot, group: u32) -> u32 {
+    let row = &snapshot.catalogue.groups[group as usize];
+    let best = snapshot
+        .catalogue
+        .templates_of(group)
+        .filter(|(_, template)| template.is_available())
+        .map(|(_, template)| template.headroom)
+        .max();
+    best.unwrap_or(0).min(row.max.saturating_sub(row.current))
+}
+
+/// For each group the template that holds the class at the least cost per pod.
+fn offers(snapshot: &Snapshot, class: u32) -> Vec<Offer> {
+    let mut offers = Vec::new();
+    for group in (0..).take(snapshot.catalogue.groups.len()) {
+        let best = snapshot
+            .catalogue
+            .templates_of(group)
+            .filter(|(_, template)| template.is_available())
+            .filter_map(|(number, template)| {
+                let per_node = snapshot.pending.pods_per_node(class, number);
+                let failing = template.failures > 0;
+                (per_node > 0).then_some(Offer {
+                    group,
+                    per_node,
+                    hourly_micros: template.hourly_micros,
+                    failing,
+                })
+            })
+            .min_by(|a, b| {
+                let cost =
+                    |this: &Offer, other: &Offer| u128::from(this.hourly_micros) * u128::from(other.per_node);
+                a.failing.cmp(&b.failing).then(cost(a, b).cmp(&cost(b, a)))
+            });
+        offers.extend(best);
+    }
+    offers
+}
+
+fn narrow(pods: u64) -> u32 {
+    u32::try_from(pods).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

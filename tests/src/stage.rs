@@ -1,0 +1,197 @@
+//! A stage for end-to-end tests: a real control plane, a fake VPSie whose machines join it as KWOK nodes, and
+//! the controller as a process of its own under exactly the rights that `deploy/` gives it.
+
+use crate::control_plane::{ControlPlane, Options};
+use anyhow::{Context, Result, bail};
+use autoscaler_simulation::joiner::Joiner;
+use fake_vpsie::{Config, FakeVpsie};
+use k8s_openapi::api::core::v1::Event;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// A condition that a test waits for is looked at this often.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Everything that one end-to-end test needs.
+pub struct Stage {
+    pub plane: ControlPlane,
+    pub client: Client,
+    pub cloud: Arc<FakeVpsie>,
+    cloud_url: String,
+    stop: CancellationToken,
+    controller: Option<Controller>,
+}
+
+struct Controller {
+    process: Child,
+    address: String,
+}
+
+impl Stage {
+    /// A control plane with our definitions and rights, and a fake VPSie; no controller yet.
+    pub async fn set(cloud: Config) -> Result<Self> {
+        let plane = ControlPlane::start(Options::default()).await?;
+        let client = plane.client()?;
+        install(&plane).await?;
+        let cloud = FakeVpsie::new(cloud, Arc::new(jiff::Timestamp::now));
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("binding the fake VPSie")?;
+        let cloud_url = format!("http://{}", listener.local_addr().context("its address")?);
+        tokio::spawn(cloud.clone().serve(listener));
+        let stop = CancellationToken::new();
+        let joiner = Joiner::new(&cloud, client.clone(), Arc::new(jiff::Timestamp::now)).with_kwok();
+        tokio::spawn(joiner.run(stop.clone()));
+        Ok(Self { plane, client, cloud, cloud_url, stop, controller: None })
+    }
+
+    /// Writes `vpsie-secret`.
+    pub async fn secret(&self, token: &str) -> Result<()> {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "vpsie-secret", "namespace": "kube-system"},
+            "stringData": {"token": token, "url": format!("{}/apps/v2", self.cloud_url)},
+        });
+        self.apply(&secret).await
+    }
+
+    /// Applies an object as an operator would.
+    pub async fn apply(&self, object: &Value) -> Result<()> {
+        self.plane.kubectl(&["apply", "-f", "-"], &object.to_string()).await.map(drop)
+    }
+
+    /// Starts the controller with the service account's own kubeconfig.
+    pub async fn start_controller(&mut self, flags: &[&str]) -> Result<()> {
+        let kubeconfig = self.plane.service_account_kubeconfig("kube-system", "vpsie-autoscaler").await?;
+        let port = free_port()?;
+        let address = format!("127.0.0.1:{port}");
+        let log = File::create(self.log_path()).context("creating the controller's log")?;
+        let process = Command::new(binary()?)
+            .arg("run")
+            .args(["--kubeconfig", kubeconfig.to_str().context("path")?])
+            .args(["--metrics-addr", &address, "--log-format", "text"])
+            .args(flags)
+            .env("POD_NAME", "controller-0")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("the controller's log")?)
+            .stderr(log)
+            .spawn()
+            .context("starting the controller")?;
+        self.controller = Some(Controller { process, address });
+        Ok(())
+    }
+
+    /// SIGKILL: the process gets no chance to tidy up.
+    pub fn kill_controller(&mut self) {
+        if let Some(mut controller) = self.controller.take() {
+            let _ = controller.process.kill();
+            let _ = controller.process.wait();
+        }
+    }
+
+    /// Whether the controller's process lives.
+    pub fn controller_lives(&mut self) -> bool {
+        self.controller.as_mut().is_some_and(|controller| matches!(controller.process.try_wait(), Ok(None)))
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.plane.folder().join("controller.log")
+    }
+
+    /// Everything that the controller has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Status and body of one of the controller's own addresses.
+    pub async fn get(&self, path: &str) -> Result<(u16, String)> {
+        let address = &self.controller.as_ref().context("the controller does not run")?.address;
+        let answer = reqwest::get(format!("http://{address}{path}")).await.context("asking the controller")?;
+        Ok((answer.status().as_u16(), answer.text().await.context("reading its answer")?))
+    }
+
+    /// The sum of all series of a metric whose text contains every one of `labels`.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> Result<f64> {
+        let (_, text) = self.get("/metrics").await?;
+        let series = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|label| line.contains(label))
+        });
+        let values = series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).collect::<Vec<_>>();
+        if values.is_empty() {
+            bail!("there is no series {name} with {labels:?}");
+        }
+        Ok(values.iter().sum())
+    }
+
+    /// Events about objects of a kind, as `reason: note` by object name.
+    pub async fn events(&self, kind: &str, reason: &str) -> Result<Vec<(String, String)>> {
+        let api: Api<Event> = Api::all(self.client.clone());
+        let fields = format!("involvedObject.kind={kind},reason={reason}");
+        let events = api.list(&ListParams::default().fields(&fields)).await?;
+        let told = events.items.into_iter();
+        Ok(told.map(|event| (event.involved_object.name.unwrap_or_default(), event.message.unwrap_or_default())).collect())
+    }
+
+    /// Waits until `look` has nothing to complain about; fails with its last complaint and the controller's log.
+    pub async fn until<F, Fut>(&self, what: &str, limit: Duration, mut look: F) -> Result<Duration>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<Option<String>>>,
+    {
+        let start = Instant::now();
+        loop {
+            let complaint = match look().await {
+                Ok(None) => return Ok(start.elapsed()),
+                Ok(Some(complaint)) => complaint,
+                Err(error) => format!("{error:#}"),
+            };
+            if start.elapsed() > limit {
+                bail!("{what}: {complaint} after {limit:?}\ncontroller:\n{}", tail(&self.log(), 60));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.kill_controller();
+        self.stop.cancel();
+    }
+}
+
+/// What `kubectl apply -k deploy` installs, without the Deployment: the test runs the process itself.
+async fn install(plane: &ControlPlane) -> Result<()> {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let rendered = plane.kubectl(&["kustomize", deploy.to_str().context("path")?], "").await?;
+    let documents = rendered.split("\n---\n").filter(|document| !document.lines().any(|line| line == "kind: Deployment"));
+    let text = documents.collect::<Vec<_>>().join("\n---\n");
+    plane.kubectl(&["apply", "--server-side", "-f", "-"], &text).await?;
+    plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "").await.map(drop)
+}
+
+/// The controller's binary: `cargo test --workspace` has built it beside the tests.
+fn binary() -> Result<PathBuf> {
+    let test = std::env::current_exe().context("finding this test's own binary")?;
+    let path = test.parent().and_then(Path::parent).context("the target folder")?.join("vpsie-autoscaler");
+    if !path.exists() {
+        bail!("{} is missing: run `cargo build -p vpsie-autoscaler` or `cargo xtask test`", path.display());
+    }
+    Ok(path)
+}
+
+fn free_port() -> Result<u16> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("finding a free port")?;
+    Ok(listener.local_addr().context("its address")?.port())
+}
+
+fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
