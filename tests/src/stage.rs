@@ -42,13 +42,22 @@ impl Stage {
         let client = plane.client()?;
         install(&plane).await?;
         let cloud = FakeVpsie::new(cloud, Arc::new(jiff::Timestamp::now));
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("binding the fake VPSie")?;
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .context("binding the fake VPSie")?;
         let cloud_url = format!("http://{}", listener.local_addr().context("its address")?);
         tokio::spawn(cloud.clone().serve(listener));
         let stop = CancellationToken::new();
         let joiner = Joiner::new(&cloud, client.clone(), Arc::new(jiff::Timestamp::now)).with_kwok();
         tokio::spawn(joiner.run(stop.clone()));
-        Ok(Self { plane, client, cloud, cloud_url, stop, controller: None })
+        Ok(Self {
+            plane,
+            client,
+            cloud,
+            cloud_url,
+            stop,
+            controller: None,
+        })
     }
 
     /// Writes `vpsie-secret`.
@@ -63,12 +72,18 @@ impl Stage {
 
     /// Applies an object as an operator would.
     pub async fn apply(&self, object: &Value) -> Result<()> {
-        self.plane.kubectl(&["apply", "-f", "-"], &object.to_string()).await.map(drop)
+        self.plane
+            .kubectl(&["apply", "-f", "-"], &object.to_string())
+            .await
+            .map(drop)
     }
 
     /// Starts the controller with the service account's own kubeconfig.
     pub async fn start_controller(&mut self, flags: &[&str]) -> Result<()> {
-        let kubeconfig = self.plane.service_account_kubeconfig("kube-system", "vpsie-autoscaler").await?;
+        let kubeconfig = self
+            .plane
+            .service_account_kubeconfig("kube-system", "vpsie-autoscaler")
+            .await?;
         let port = free_port()?;
         let address = format!("127.0.0.1:{port}");
         let log = File::create(self.log_path()).context("creating the controller's log")?;
@@ -97,7 +112,9 @@ impl Stage {
 
     /// Whether the controller's process lives.
     pub fn controller_lives(&mut self) -> bool {
-        self.controller.as_mut().is_some_and(|controller| matches!(controller.process.try_wait(), Ok(None)))
+        self.controller
+            .as_mut()
+            .is_some_and(|controller| matches!(controller.process.try_wait(), Ok(None)))
     }
 
     fn log_path(&self) -> PathBuf {
@@ -111,18 +128,31 @@ impl Stage {
 
     /// Status and body of one of the controller's own addresses.
     pub async fn get(&self, path: &str) -> Result<(u16, String)> {
-        let address = &self.controller.as_ref().context("the controller does not run")?.address;
-        let answer = reqwest::get(format!("http://{address}{path}")).await.context("asking the controller")?;
-        Ok((answer.status().as_u16(), answer.text().await.context("reading its answer")?))
+        let address = &self
+            .controller
+            .as_ref()
+            .context("the controller does not run")?
+            .address;
+        let answer = reqwest::get(format!("http://{address}{path}"))
+            .await
+            .context("asking the controller")?;
+        Ok((
+            answer.status().as_u16(),
+            answer.text().await.context("reading its answer")?,
+        ))
     }
 
     /// The sum of all series of a metric whose text contains every one of `labels`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> Result<f64> {
         let (_, text) = self.get("/metrics").await?;
         let series = text.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|label| line.contains(label))
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && labels.iter().all(|label| line.contains(label))
         });
-        let values = series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).collect::<Vec<_>>();
+        let values = series
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .collect::<Vec<_>>();
         if values.is_empty() {
             bail!("there is no series {name} with {labels:?}");
         }
@@ -135,7 +165,14 @@ impl Stage {
         let fields = format!("involvedObject.kind={kind},reason={reason}");
         let events = api.list(&ListParams::default().fields(&fields)).await?;
         let told = events.items.into_iter();
-        Ok(told.map(|event| (event.involved_object.name.unwrap_or_default(), event.message.unwrap_or_default())).collect())
+        Ok(told
+            .map(|event| {
+                (
+                    event.involved_object.name.unwrap_or_default(),
+                    event.message.unwrap_or_default(),
+                )
+            })
+            .collect())
     }
 
     /// Waits until `look` has nothing to complain about; fails with its last complaint and the controller's log.
@@ -152,7 +189,10 @@ impl Stage {
                 Err(error) => format!("{error:#}"),
             };
             if start.elapsed() > limit {
-                bail!("{what}: {complaint} after {limit:?}\ncontroller:\n{}", tail(&self.log(), 60));
+                bail!(
+                    "{what}: {complaint} after {limit:?}\ncontroller:\n{}",
+                    tail(&self.log(), 60)
+                );
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -169,19 +209,44 @@ impl Drop for Stage {
 /// What `kubectl apply -k deploy` installs, without the Deployment: the test runs the process itself.
 async fn install(plane: &ControlPlane) -> Result<()> {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
-    let rendered = plane.kubectl(&["kustomize", deploy.to_str().context("path")?], "").await?;
-    let documents = rendered.split("\n---\n").filter(|document| !document.lines().any(|line| line == "kind: Deployment"));
+    let rendered = plane
+        .kubectl(&["kustomize", deploy.to_str().context("path")?], "")
+        .await?;
+    let documents = rendered
+        .split("\n---\n")
+        .filter(|document| !document.lines().any(|line| line == "kind: Deployment"));
     let text = documents.collect::<Vec<_>>().join("\n---\n");
-    plane.kubectl(&["apply", "--server-side", "-f", "-"], &text).await?;
-    plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "").await.map(drop)
+    plane
+        .kubectl(&["apply", "--server-side", "-f", "-"], &text)
+        .await?;
+    plane
+        .kubectl(
+            &[
+                "wait",
+                "--for=condition=Established",
+                "crd",
+                "--all",
+                "--timeout=60s",
+            ],
+            "",
+        )
+        .await
+        .map(drop)
 }
 
 /// The controller's binary: `cargo test --workspace` has built it beside the tests.
 fn binary() -> Result<PathBuf> {
     let test = std::env::current_exe().context("finding this test's own binary")?;
-    let path = test.parent().and_then(Path::parent).context("the target folder")?.join("vpsie-autoscaler");
+    let path = test
+        .parent()
+        .and_then(Path::parent)
+        .context("the target folder")?
+        .join("vpsie-autoscaler");
     if !path.exists() {
-        bail!("{} is missing: run `cargo build -p vpsie-autoscaler` or `cargo xtask test`", path.display());
+        bail!(
+            "{} is missing: run `cargo build -p vpsie-autoscaler` or `cargo xtask test`",
+            path.display()
+        );
     }
     Ok(path)
 }

@@ -215,10 +215,7 @@ async fn the_service_account_may_do_this_and_no_more() -> Result<()> {
         ("get list watch", ("node.k8s.io", "runtimeclasses", "", "")),
         ("create patch", ("", "events", "default", "")),
         ("create patch", ("events.k8s.io", "events", "default", "")),
-        (
-            "get list watch update patch",
-            (ours, "nodegroups", "default", ""),
-        ),
+        ("get list watch update patch", (ours, "nodegroups", "default", "")),
         (
             "get list watch create update patch delete",
             (ours, "vpsienodes", "default", ""),

@@ -17,7 +17,13 @@ const CLUSTER: &str = "f3b0c3f4-8f5e-4c1e-9f0f-2b1c7a9e49ab";
 const DATACENTER: &str = "7c0f6a52-3a3e-4d27-9a52-6f0d5d6f1a01";
 const NAMESPACE: &str = "shop";
 /// Production's pace, but for what a test would only wait for.
-const PACE: [&str; 6] = ["--rebalance-interval", "1s", "--provider-poll", "500ms", "--resync", "5s"];
+const PACE: [&str; 5] = [
+    "--rebalance-interval=1s",
+    "--provider-poll=500ms",
+    "--resync=5s",
+    "--lost-answer-grace=6s",
+    "--purchase-backoff=5s",
+];
 
 /// A VPSie whose machines come and go within a second.
 fn quick_cloud() -> Config {
@@ -30,9 +36,18 @@ fn quick_cloud() -> Config {
     config
 }
 
-fn group(name: &str, offerings: &[&str], max: i32, label: Option<(&str, &str)>, taint: Option<(&str, &str)>) -> Value {
+fn group(
+    name: &str,
+    offerings: &[&str],
+    max: i32,
+    label: Option<(&str, &str)>,
+    taint: Option<(&str, &str)>,
+) -> Value {
     let labels: BTreeMap<_, _> = label.into_iter().collect();
-    let taints: Vec<_> = taint.iter().map(|(key, value)| json!({"key": key, "value": value, "effect": "NoSchedule"})).collect();
+    let taints: Vec<_> = taint
+        .iter()
+        .map(|(key, value)| json!({"key": key, "value": value, "effect": "NoSchedule"}))
+        .collect();
     json!({
         "apiVersion": "autoscaler.vpsie.com/v1alpha1", "kind": "NodeGroup",
         "metadata": {"name": name, "namespace": "kube-system", "labels": {labels::MANAGED: "true"}},
@@ -44,6 +59,7 @@ fn group(name: &str, offerings: &[&str], max: i32, label: Option<(&str, &str)>, 
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "cases write their values in place")]
 fn deployment(name: &str, replicas: i32, cpu: &str, extra: Value) -> Value {
     let mut pod = json!({
         "terminationGracePeriodSeconds": 0,
@@ -64,10 +80,15 @@ fn deployment(name: &str, replicas: i32, cpu: &str, extra: Value) -> Value {
 
 async fn running(stage: &Stage, app: &str) -> Result<usize> {
     let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
-    let pods = pods.list(&ListParams::default().labels(&format!("app={app}"))).await?;
+    let pods = pods
+        .list(&ListParams::default().labels(&format!("app={app}")))
+        .await?;
     let runs = |pod: &&Pod| {
         pod.metadata.deletion_timestamp.is_none()
-            && pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Running"))
+            && pod
+                .status
+                .as_ref()
+                .is_some_and(|status| status.phase.as_deref() == Some("Running"))
     };
     Ok(pods.iter().filter(runs).count())
 }
@@ -75,7 +96,10 @@ async fn running(stage: &Stage, app: &str) -> Result<usize> {
 async fn scale(stage: &Stage, name: &str, replicas: i32) -> Result<()> {
     let api: Api<k8s_openapi::api::apps::v1::Deployment> = Api::namespaced(stage.client.clone(), NAMESPACE);
     let patch = json!({"spec": {"replicas": replicas}});
-    api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(drop).context("scaling")
+    api.patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .map(drop)
+        .context("scaling")
 }
 
 /// When each waiting pod was first seen to be unschedulable.
@@ -87,11 +111,21 @@ fn watch_waiting(stage: &Stage) -> Waiting {
     let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
     let told = seen.clone();
     tokio::spawn(async move {
-        let mut events = std::pin::pin!(kube::runtime::watcher(pods, kube::runtime::watcher::Config::default()));
+        let mut events = std::pin::pin!(kube::runtime::watcher(
+            pods,
+            kube::runtime::watcher::Config::default()
+        ));
         while let Some(event) = events.next().await {
-            let Ok(kube::runtime::watcher::Event::Apply(pod) | kube::runtime::watcher::Event::InitApply(pod)) = event else { continue };
+            let Ok(kube::runtime::watcher::Event::Apply(pod) | kube::runtime::watcher::Event::InitApply(pod)) =
+                event
+            else {
+                continue;
+            };
             let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-            let waits = conditions.into_iter().flatten().any(|c| c.type_ == "PodScheduled" && c.reason.as_deref() == Some("Unschedulable"));
+            let waits = conditions
+                .into_iter()
+                .flatten()
+                .any(|c| c.type_ == "PodScheduled" && c.reason.as_deref() == Some("Unschedulable"));
             if waits && let Ok(mut seen) = told.lock() {
                 seen.entry(pod.name_any()).or_insert_with(Timestamp::now);
             }
@@ -102,12 +136,16 @@ fn watch_waiting(stage: &Stage) -> Waiting {
 
 fn orders(stage: &Stage) -> Vec<Timestamp> {
     let journal = stage.cloud.journal();
-    let orders = journal.iter().filter(|entry| entry.method == "POST" && entry.path.contains("/add/slave"));
+    let orders = journal
+        .iter()
+        .filter(|entry| entry.method == "POST" && entry.path.contains("/add/slave"));
     orders.map(|entry| entry.at).collect()
 }
 
 async fn prepare(stage: &Stage) -> Result<()> {
-    stage.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})).await?;
+    stage
+        .apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}))
+        .await?;
     // Idle nodes go at once: the test has no ten minutes.
     stage
         .apply(&json!({
@@ -115,7 +153,7 @@ async fn prepare(stage: &Stage) -> Result<()> {
             "metadata": {"name": "quick-removal"},
             "spec": {
                 "kinds": ["rebalance"], "mode": "Active", "source": {"builtIn": "rebalance"},
-                "config": {"idleSeconds": 1},
+                "config": {"idleSeconds": 1, "settleSeconds": 1},
             },
         }))
         .await?;
@@ -133,14 +171,29 @@ async fn pending_pods_become_running_pods_on_vpsie_nodes_and_surplus_nodes_go() 
     let mut stage = Stage::set(quick_cloud()).await?;
     stage.secret("demo-token").await?;
     prepare(&stage).await?;
-    stage.apply(&group("general", &["k8s-2-4", "k8s-4-8"], 30, None, None)).await?;
-    stage.apply(&group("batch", &["k8s-8-16"], 8, Some(("tier", "batch")), Some(("dedicated", "batch")))).await?;
+    stage
+        .apply(&group("general", &["k8s-2-4", "k8s-4-8"], 30, None, None))
+        .await?;
+    stage
+        .apply(&group(
+            "batch",
+            &["k8s-8-16"],
+            8,
+            Some(("tier", "batch")),
+            Some(("dedicated", "batch")),
+        ))
+        .await?;
     stage.start_controller(&PACE).await?;
     let groups: Api<NodeGroup> = Api::namespaced(stage.client.clone(), "kube-system");
     stage
         .until("both groups are ready", Duration::from_secs(60), || async {
             let all = groups.list(&ListParams::default()).await?;
-            let ready = |group: &&NodeGroup| group.status.as_ref().is_some_and(|s| autoscaler_api::conditions::is_true(&s.conditions, "Ready"));
+            let ready = |group: &&NodeGroup| {
+                group
+                    .status
+                    .as_ref()
+                    .is_some_and(|s| autoscaler_api::conditions::is_true(&s.conditions, "Ready"))
+            };
             let count = all.iter().filter(ready).count();
             Ok((count != 2).then(|| format!("{count} are")))
         })
@@ -150,27 +203,52 @@ async fn pending_pods_become_running_pods_on_vpsie_nodes_and_surplus_nodes_go() 
     let waiting = watch_waiting(&stage);
     let tolerates = json!({"tolerations": [{"key": "dedicated", "operator": "Equal", "value": "batch", "effect": "NoSchedule"}]});
     let selects = json!({"nodeSelector": {"tier": "batch"}, "tolerations": tolerates["tolerations"]});
-    let mut kinds = vec![("plain", 110, "250m", json!({})), ("tolerant", 50, "250m", tolerates), ("chosen", 39, "250m", selects)];
+    let mut kinds = vec![
+        ("plain", 110, "250m", json!({})),
+        ("tolerant", 50, "250m", tolerates),
+        ("chosen", 39, "250m", selects),
+    ];
     kinds.push(("impossible", 1, "64", json!({})));
     for (name, replicas, cpu, extra) in &kinds {
-        stage.apply(&deployment(name, *replicas, cpu, extra.clone())).await?;
+        stage
+            .apply(&deployment(name, *replicas, cpu, extra.clone()))
+            .await?;
     }
     let took = stage
-        .until("every pod that can fit runs", Duration::from_secs(120), || async {
-            let counts = [running(&stage, "plain").await?, running(&stage, "tolerant").await?, running(&stage, "chosen").await?];
-            Ok((counts != [110, 50, 39]).then(|| format!("{counts:?} run")))
-        })
+        .until(
+            "every pod that can fit runs",
+            Duration::from_secs(120),
+            || async {
+                let counts = [
+                    running(&stage, "plain").await?,
+                    running(&stage, "tolerant").await?,
+                    running(&stage, "chosen").await?,
+                ];
+                Ok((counts != [110, 50, 39]).then(|| format!("{counts:?} run")))
+            },
+        )
         .await?;
     println!("199 pods run {:.1} s after they were created", took.as_secs_f64());
 
     the_impossible_pod_is_told_why(&stage).await?;
     limits_hold_and_nodes_carry_their_group(&stage).await?;
     every_machine_has_one_node_and_one_record(&stage).await?;
-    let first = waiting.lock().ok().and_then(|seen| seen.values().min().copied()).context("no pod was seen waiting")?;
-    let mut reactions: Vec<f64> = orders(&stage).iter().map(|at| at.duration_since(first).as_secs_f64()).collect();
+    let first = waiting
+        .lock()
+        .ok()
+        .and_then(|seen| seen.values().min().copied())
+        .context("no pod was seen waiting")?;
+    let mut reactions: Vec<f64> = orders(&stage)
+        .iter()
+        .map(|at| at.duration_since(first).as_secs_f64())
+        .collect();
     reactions.sort_by(f64::total_cmp);
-    println!("burst of 200 pods: {} nodes ordered, the first {:.3} s, the last {:.3} s after the first Unschedulable condition",
-        reactions.len(), reactions.first().unwrap_or(&0.0), reactions.last().unwrap_or(&0.0));
+    println!(
+        "burst of 200 pods: {} nodes ordered, the first {:.3} s, the last {:.3} s after the first Unschedulable condition",
+        reactions.len(),
+        reactions.first().unwrap_or(&0.0),
+        reactions.last().unwrap_or(&0.0)
+    );
 
     reaction_time(&stage, &waiting).await?;
     surplus_goes_within_budgets(&mut stage).await
@@ -178,52 +256,106 @@ async fn pending_pods_become_running_pods_on_vpsie_nodes_and_surplus_nodes_go() 
 
 async fn the_impossible_pod_is_told_why(stage: &Stage) -> Result<()> {
     stage
-        .until("the impossible pod is told why", Duration::from_secs(30), || async {
-            let told = stage.events("Pod", "NotTriggerScaleUp").await?;
-            let note = told.iter().find(|(pod, _)| pod.starts_with("impossible"));
-            Ok(match note {
-                None => Some("it has no event".to_owned()),
-                Some((_, note)) if !note.contains("cpu") && !note.to_lowercase().contains("resources") => Some(format!("its event does not name the cause: {note}")),
-                Some((_, note)) => {
-                    println!("impossible pod: {note}");
-                    None
-                }
-            })
-        })
+        .until(
+            "the impossible pod is told why",
+            Duration::from_secs(30),
+            || async {
+                let told = stage.events("Pod", "NotTriggerScaleUp").await?;
+                let note = told.iter().find(|(pod, _)| pod.starts_with("impossible"));
+                Ok(match note {
+                    None => Some("it has no event".to_owned()),
+                    Some((_, note))
+                        if !note.contains("cpu") && !note.to_lowercase().contains("resources") =>
+                    {
+                        Some(format!("its event does not name the cause: {note}"))
+                    }
+                    Some((_, note)) => {
+                        println!("impossible pod: {note}");
+                        None
+                    }
+                })
+            },
+        )
         .await?;
     let triggered = stage.events("Pod", "TriggeredScaleUp").await?;
-    ensure!(triggered.iter().any(|(pod, _)| pod.starts_with("plain")), "no pod was told that it triggered a scale-up");
+    ensure!(
+        triggered.iter().any(|(pod, _)| pod.starts_with("plain")),
+        "no pod was told that it triggered a scale-up"
+    );
     Ok(())
 }
 
 async fn limits_hold_and_nodes_carry_their_group(stage: &Stage) -> Result<()> {
     let nodes: Api<Node> = Api::all(stage.client.clone());
-    let nodes = nodes.list(&ListParams::default().labels(labels::NODE_GROUP)).await?;
+    let nodes = nodes
+        .list(&ListParams::default().labels(labels::NODE_GROUP))
+        .await?;
     let mut by_group: BTreeMap<String, usize> = BTreeMap::new();
     for node in &nodes {
         let group = node.labels()[labels::NODE_GROUP].clone();
-        let tainted = node.spec.as_ref().and_then(|spec| spec.taints.as_ref()).into_iter().flatten().any(|taint| taint.key == "dedicated");
-        ensure!(tainted == (group == "batch"), "{}: taints of {group} are wrong", node.name_any());
-        ensure!(node.labels().get("tier").is_some() == (group == "batch"), "{}: labels of {group} are wrong", node.name_any());
+        let tainted = node
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.taints.as_ref())
+            .into_iter()
+            .flatten()
+            .any(|taint| taint.key == "dedicated");
+        ensure!(
+            tainted == (group == "batch"),
+            "{}: taints of {group} are wrong",
+            node.name_any()
+        );
+        ensure!(
+            node.labels().get("tier").is_some() == (group == "batch"),
+            "{}: labels of {group} are wrong",
+            node.name_any()
+        );
         *by_group.entry(group).or_default() += 1;
     }
     println!("nodes by group: {by_group:?}");
-    ensure!(by_group.get("general").is_some_and(|count| *count <= 30), "general exceeds maxNodes: {by_group:?}");
-    ensure!(by_group.get("batch").is_some_and(|count| *count <= 8), "batch exceeds maxNodes: {by_group:?}");
+    ensure!(
+        by_group.get("general").is_some_and(|count| *count <= 30),
+        "general exceeds maxNodes: {by_group:?}"
+    );
+    ensure!(
+        by_group.get("batch").is_some_and(|count| *count <= 8),
+        "batch exceeds maxNodes: {by_group:?}"
+    );
     Ok(())
 }
 
 async fn every_machine_has_one_node_and_one_record(stage: &Stage) -> Result<()> {
-    let machines: BTreeSet<String> =
-        stage.cloud.vms().into_iter().filter(|vm| vm.group.is_some()).map(|vm| vm.node_name).collect();
+    let machines: BTreeSet<String> = stage
+        .cloud
+        .vms()
+        .into_iter()
+        .filter(|vm| vm.group.is_some())
+        .map(|vm| vm.node_name)
+        .collect();
     let nodes: Api<Node> = Api::all(stage.client.clone());
-    let nodes: BTreeSet<String> = nodes.list(&ListParams::default()).await?.iter().map(ResourceExt::name_any).collect();
+    let workers = ListParams::default().labels("!node-role.kubernetes.io/control-plane");
+    let nodes: BTreeSet<String> = nodes
+        .list(&workers)
+        .await?
+        .iter()
+        .map(ResourceExt::name_any)
+        .collect();
     let records: Api<VPSieNode> = Api::all(stage.client.clone());
     let records = records.list(&ListParams::default()).await?;
-    let named: BTreeSet<String> = records.iter().filter_map(|record| record.node_name().map(str::to_owned)).collect();
+    let named: BTreeSet<String> = records
+        .iter()
+        .filter_map(|record| record.node_name().map(str::to_owned))
+        .collect();
     ensure!(machines == nodes, "machines {machines:?}\nnodes {nodes:?}");
-    ensure!(machines == named && records.items.len() == machines.len(), "machines {machines:?}\nrecords {named:?} ({})", records.items.len());
-    println!("{} machines, each with one Node and one VPSieNode", machines.len());
+    ensure!(
+        machines == named && records.items.len() == machines.len(),
+        "machines {machines:?}\nrecords {named:?} ({})",
+        records.items.len()
+    );
+    println!(
+        "{} machines, each with one Node and one VPSieNode",
+        machines.len()
+    );
     Ok(())
 }
 
@@ -235,15 +367,28 @@ async fn reaction_time(stage: &Stage, waiting: &Waiting) -> Result<()> {
         let before = orders(stage).len();
         stage.apply(&deployment(&name, 1, "3500m", json!({}))).await?;
         stage
-            .until("its node is ordered", Duration::from_secs(20), || async { Ok((orders(stage).len() == before).then(|| "no order".to_owned())) })
+            .until("its node is ordered", Duration::from_secs(20), || async {
+                Ok((orders(stage).len() == before).then(|| "no order".to_owned()))
+            })
             .await?;
         let ordered = orders(stage)[before];
-        let seen = waiting.lock().ok().and_then(|seen| seen.iter().find(|(pod, _)| pod.starts_with(&name)).map(|(_, at)| *at));
-        reactions.push(ordered.duration_since(seen.context("the pod was not seen waiting")?).as_secs_f64());
+        let seen = waiting.lock().ok().and_then(|seen| {
+            seen.iter()
+                .find(|(pod, _)| pod.starts_with(&name))
+                .map(|(_, at)| *at)
+        });
+        reactions.push(
+            ordered
+                .duration_since(seen.context("the pod was not seen waiting")?)
+                .as_secs_f64(),
+        );
     }
     reactions.sort_by(f64::total_cmp);
     let (median, longest) = (f64::midpoint(reactions[4], reactions[5]), reactions[9]);
-    println!("reaction from Unschedulable to the add-node request: median {median:.3} s, maximum {longest:.3} s of {}", reactions.len());
+    println!(
+        "reaction from Unschedulable to the add-node request: median {median:.3} s, maximum {longest:.3} s of {}",
+        reactions.len()
+    );
     ensure!(longest < 1.0, "reactions: {reactions:?}");
     Ok(())
 }
@@ -275,20 +420,34 @@ async fn surplus_goes_within_budgets(stage: &mut Stage) -> Result<()> {
         .until("surplus nodes go", Duration::from_secs(240), || async {
             let plain = running(stage, "plain").await?;
             lowest.fetch_min(plain, std::sync::atomic::Ordering::Relaxed);
-            let alive = stage.cloud.vms().into_iter().filter(|vm| vm.group.is_some()).count();
+            let alive = stage
+                .cloud
+                .vms()
+                .into_iter()
+                .filter(|vm| vm.group.is_some())
+                .count();
             let settled = alive <= 5 && plain == 28;
             Ok((!settled).then(|| format!("{alive} machines are left, {plain} plain pods run")))
         })
         .await?;
     let lowest = lowest.load(std::sync::atomic::Ordering::Relaxed);
-    println!("{created} machines were created; surplus gone after {:.1} s; at least {lowest} of 28 plain pods ran, 26 must", took.as_secs_f64());
+    println!(
+        "{created} machines were created; surplus gone after {:.1} s; at least {lowest} of 28 plain pods ran, 26 must",
+        took.as_secs_f64()
+    );
     ensure!(lowest >= 26, "the budget was broken: {lowest} plain pods ran");
     stage
         .until("records follow the machines", Duration::from_secs(60), || async {
-            Ok(every_machine_has_one_node_and_one_record(stage).await.err().map(|error| format!("{error:#}")))
+            Ok(every_machine_has_one_node_and_one_record(stage)
+                .await
+                .err()
+                .map(|error| format!("{error:#}")))
         })
         .await?;
-    ensure!(running(stage, "tolerant").await? == 4 && running(stage, "chosen").await? == 4, "pods were lost");
+    ensure!(
+        running(stage, "tolerant").await? == 4 && running(stage, "chosen").await? == 4,
+        "pods were lost"
+    );
     Ok(())
 }
 
@@ -296,42 +455,84 @@ async fn surplus_goes_within_budgets(stage: &mut Stage) -> Result<()> {
 async fn trouble_at_vpsie_is_named_and_passes() -> Result<()> {
     let mut stage = Stage::set(quick_cloud()).await?;
     prepare(&stage).await?;
-    stage.apply(&group("general", &["k8s-2-4"], 3, None, None)).await?;
-    stage.apply(&group("mistaken", &["k8s-9-99"], 3, None, None)).await?;
+    stage
+        .apply(&group("general", &["k8s-2-4"], 3, None, None))
+        .await?;
+    stage
+        .apply(&group("mistaken", &["k8s-9-99"], 3, None, None))
+        .await?;
     // VPSie is down from the start, and there is no secret either.
     stage.cloud.set_down(true);
     stage.start_controller(&PACE).await?;
     stage
-        .until("the process is live and says what is missing", Duration::from_secs(30), || async {
-            let (live, _) = stage.get("/healthz").await?;
-            let (_, why) = stage.get("/readyz").await?;
-            Ok((live != 200 || !why.to_lowercase().contains("credential")).then(|| format!("healthz {live}, readyz {why}")))
-        })
+        .until(
+            "the process is live and says what is missing",
+            Duration::from_secs(30),
+            || async {
+                let (live, _) = stage.get("/healthz").await?;
+                let (_, why) = stage.get("/readyz").await?;
+                Ok((live != 200 || !why.to_lowercase().contains("credential"))
+                    .then(|| format!("healthz {live}, readyz {why}")))
+            },
+        )
         .await?;
-    for series in ["vpsie_api_requests_total", "vpsie_api_errors_total", "rebalancer_operations_total"] {
+    for series in [
+        "vpsie_api_requests_total",
+        "vpsie_api_errors_total",
+        "rebalancer_operations_total",
+    ] {
         stage.metric(series, &[]).await?;
     }
-    ensure!(stage.metric("vpsie_api_circuit_breaker_state", &["closed"]).await? == 1.0, "the breaker starts closed");
+    ensure!(
+        stage
+            .metric("vpsie_api_circuit_breaker_state", &["closed"])
+            .await?
+            == 1.0,
+        "the breaker starts closed"
+    );
 
     stage.secret("wrong-token").await?;
     stage.apply(&deployment("plain", 2, "500m", json!({}))).await?;
     let groups: Api<NodeGroup> = Api::namespaced(stage.client.clone(), "kube-system");
     let ready_is = async |name: &str, reason: &str, word: &str| -> Result<Option<String>> {
         let group = groups.get(name).await?;
-        let condition = group.status.as_ref().and_then(|s| autoscaler_api::conditions::get(&s.conditions, "Ready").cloned());
+        let condition = group
+            .status
+            .as_ref()
+            .and_then(|s| autoscaler_api::conditions::get(&s.conditions, "Ready").cloned());
         let text = format!("{condition:?}");
-        let as_wanted = condition.is_some_and(|c| c.reason.as_deref() == Some(reason) && c.message.unwrap_or_default().contains(word));
+        let as_wanted = condition.is_some_and(|c| {
+            c.reason.as_deref() == Some(reason) && c.message.unwrap_or_default().contains(word)
+        });
         Ok((!as_wanted).then_some(text))
     };
-    stage.until("VPSie being down is named", Duration::from_secs(30), || ready_is("general", "VPSieAPIError", "")).await?;
+    stage
+        .until("VPSie being down is named", Duration::from_secs(30), || {
+            ready_is("general", "VPSieAPIError", "")
+        })
+        .await?;
     stage.cloud.set_down(false);
-    stage.until("wrong credentials are named", Duration::from_secs(90), || ready_is("general", "CredentialsRejected", "")).await?;
-    ensure!(stage.metric("vpsie_api_errors_total", &["unauthorized"]).await? >= 1.0, "401 is counted");
-    ensure!(stage.controller_lives(), "the controller died of wrong credentials");
+    stage
+        .until("wrong credentials are named", Duration::from_secs(90), || {
+            ready_is("general", "CredentialsRejected", "")
+        })
+        .await?;
+    ensure!(
+        stage.metric("vpsie_api_errors_total", &["unauthorized"]).await? >= 1.0,
+        "401 is counted"
+    );
+    ensure!(
+        stage.controller_lives(),
+        "the controller died of wrong credentials"
+    );
     ensure!(!stage.log().contains("wrong-token"), "the log tells the token");
 
     stage.secret("demo-token").await?;
-    stage.until("the unknown offering is named", Duration::from_secs(90), || ready_is("mistaken", "UnknownOffering", "k8s-9-99")).await?;
+    stage
+        .until("the unknown offering is named", Duration::from_secs(90), || {
+            ready_is("mistaken", "UnknownOffering", "k8s-9-99")
+        })
+        .await?;
     stage
         .until("all recovers by itself", Duration::from_secs(90), || async {
             let running = running(&stage, "plain").await?;
@@ -340,17 +541,40 @@ async fn trouble_at_vpsie_is_named_and_passes() -> Result<()> {
         .await?;
 
     // Quota: VPSie says it as HTTP 500; the group says it in VPSie's words, and nothing is bought.
-    stage.cloud.set_worker_limit(Some(stage.cloud.inventory().vms.iter().filter(|vm| !vm.master).count() as u32));
+    stage.cloud.set_worker_limit(Some(
+        stage.cloud.inventory().vms.iter().filter(|vm| !vm.master).count() as u32,
+    ));
     stage.apply(&deployment("more", 6, "900m", json!({}))).await?;
-    stage.until("the quota is named", Duration::from_secs(60), || ready_is("general", "ClusterCapacityLimitReached", "exceeds the allowed limit")).await?;
+    stage
+        .until("the quota is named", Duration::from_secs(60), || {
+            ready_is(
+                "general",
+                "ClusterCapacityLimitReached",
+                "exceeds the allowed limit",
+            )
+        })
+        .await?;
 
     // An order whose answer is lost is not sent twice.
     stage.cloud.set_worker_limit(None);
-    stage.cloud.inject(Fault::once("/add/slave", Effect::DropAfterApply));
+    stage
+        .cloud
+        .inject(Fault::once("/add/slave", Effect::DropAfterApply));
     let path = "metadata";
     stage
         .plane
-        .kubectl(&["annotate", "nodegroup", "general", "-n", "kube-system", "reconcile-trigger=1", "--overwrite"], path)
+        .kubectl(
+            &[
+                "annotate",
+                "nodegroup",
+                "general",
+                "-n",
+                "kube-system",
+                "reconcile-trigger=1",
+                "--overwrite",
+            ],
+            path,
+        )
         .await?;
     stage
         .until("more pods run", Duration::from_secs(120), || async {
@@ -366,7 +590,9 @@ async fn a_killed_controller_leaves_nothing_behind() -> Result<()> {
     let mut stage = Stage::set(quick_cloud()).await?;
     stage.secret("demo-token").await?;
     prepare(&stage).await?;
-    stage.apply(&group("general", &["k8s-2-4"], 12, None, None)).await?;
+    stage
+        .apply(&group("general", &["k8s-2-4"], 12, None, None))
+        .await?;
     stage.start_controller(&PACE).await?;
     stage.apply(&deployment("plain", 24, "600m", json!({}))).await?;
     // In the middle of its orders, more than once.
@@ -388,12 +614,27 @@ async fn a_killed_controller_leaves_nothing_behind() -> Result<()> {
         })
         .await?;
     stage
-        .until("machines, nodes and records agree", Duration::from_secs(240), || async {
-            Ok(every_machine_has_one_node_and_one_record(&stage).await.err().map(|error| format!("{error:#}")))
-        })
+        .until(
+            "machines, nodes and records agree",
+            Duration::from_secs(240),
+            || async {
+                Ok(every_machine_has_one_node_and_one_record(&stage)
+                    .await
+                    .err()
+                    .map(|error| format!("{error:#}")))
+            },
+        )
         .await?;
-    let alive = stage.cloud.vms().into_iter().filter(|vm| vm.group.is_some()).count();
+    let alive = stage
+        .cloud
+        .vms()
+        .into_iter()
+        .filter(|vm| vm.group.is_some())
+        .count();
     ensure!(alive <= 12, "{alive} machines exceed maxNodes");
-    println!("three SIGKILLs: {} orders, {alive} machines alive, each with one Node and one VPSieNode", orders(&stage).len());
+    println!(
+        "three SIGKILLs: {} orders, {alive} machines alive, each with one Node and one VPSieNode",
+        orders(&stage).len()
+    );
     Ok(())
 }

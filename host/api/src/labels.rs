@@ -42,6 +42,9 @@ pub const CORDONED_BY: &str = "autoscaler.vpsie.com/cordoned-by";
 pub const VPS_ID: &str = "autoscaler.vpsie.com/vps-id";
 /// Annotation on Nodes: why it was created: `metrics`, `manual`, `rebalance` or `initial`.
 pub const CREATION_REASON: &str = "autoscaler.vpsie.com/creation-reason";
+/// Annotation on VPSieNodes of the Go controller: the add-node request was sent. Still read; this program records
+/// the time in `status.creationRequestedAt`.
+pub const CREATION_REQUESTED: &str = "autoscaler.vpsie.com/creation-requested";
 /// Annotation on NodeGroups: any new value wakes the group and its nodes now.
 pub const RECONCILE_TRIGGER: &str = "reconcile-trigger";
 /// The longer spelling of [`RECONCILE_TRIGGER`] in the upgrade guide of the Go controller.

@@ -239,10 +239,6 @@ fn fields_without_effect_are_told() {
         "spec.costOptimization",
         "spec.scaleUpPolicy.cpuThreshold",
         "spec.scaleUpPolicy.memoryThreshold",
-        "spec.scaleDownPolicy.stabilizationWindowSeconds",
-        "spec.scaleDownPolicy.cpuThreshold",
-        "spec.scaleDownPolicy.memoryThreshold",
-        "spec.scaleDownPolicy.cooldownSeconds",
     ];
     assert_eq!(set.unsupported_fields(), paths);
 }

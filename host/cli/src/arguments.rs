@@ -163,12 +163,19 @@ pub(crate) struct PolicyCheck {
 
 /// `:8080` is how Go programs write "every address".
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    full.parse().map_err(|_| format!("{text:?} is not an address and port such as 127.0.0.1:8080"))
+    let full = if text.starts_with(':') {
+        format!("0.0.0.0{text}")
+    } else {
+        text.to_owned()
+    };
+    full.parse()
+        .map_err(|_| format!("{text:?} is not an address and port such as 127.0.0.1:8080"))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    autoscaler_api::DurationString::from(text).value().map_err(|error| error.to_string())
+    autoscaler_api::DurationString::from(text)
+        .value()
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -187,18 +194,32 @@ mod tests {
 
     #[test]
     fn run_flags() {
-        let arguments = ["run", "--metrics-addr", ":9090", "--leader-election=false", "--provider-poll", "500ms"];
-        let Command::Run(run) = parse(&arguments).unwrap().command else { panic!() };
+        let arguments = [
+            "run",
+            "--metrics-addr",
+            ":9090",
+            "--leader-election=false",
+            "--provider-poll",
+            "500ms",
+        ];
+        let Command::Run(run) = parse(&arguments).unwrap().command else {
+            panic!()
+        };
         assert_eq!(run.metrics_addr.to_string(), "0.0.0.0:9090");
         assert!(!run.leader_election);
         assert_eq!(run.pace.provider_poll, Some(Duration::from_millis(500)));
         assert_eq!(run.pace.resync, None);
-        let Command::Run(run) = parse(&["run", "--leader-election", "--vpsie-secret-name", "x"]).unwrap().command
+        let Command::Run(run) = parse(&["run", "--leader-election", "--vpsie-secret-name", "x"])
+            .unwrap()
+            .command
         else {
             panic!()
         };
         assert!(run.leader_election);
-        assert_eq!((run.secret_name.as_str(), run.secret_namespace.as_str()), ("x", "kube-system"));
+        assert_eq!(
+            (run.secret_name.as_str(), run.secret_namespace.as_str()),
+            ("x", "kube-system")
+        );
     }
 
     #[test]

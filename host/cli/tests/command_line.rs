@@ -1,34 +1,82 @@
 //! The binary as its users meet it: output, exit codes, and what goes where.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Output, Stdio};
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
 
 fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vpsie-autoscaler"));
-    for variable in ["LOG_LEVEL", "LOG_FORMAT", "KUBECONFIG", "POD_NAME", "POD_NAMESPACE", "VPSIE_API_URL"] {
+    for variable in [
+        "LOG_LEVEL",
+        "LOG_FORMAT",
+        "KUBECONFIG",
+        "POD_NAME",
+        "POD_NAMESPACE",
+        "VPSIE_API_URL",
+    ] {
         command.env_remove(variable);
     }
     command
 }
 
 fn run(arguments: &[&str]) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = binary().args(arguments).output().unwrap();
-    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = binary().args(arguments).output().unwrap();
+    (
+        status.code().unwrap(),
+        String::from_utf8(stdout).unwrap(),
+        String::from_utf8(stderr).unwrap(),
+    )
 }
 
 #[test]
 fn help_and_version_are_data_and_wrong_usage_is_not() {
     for (arguments, code, on_stdout, on_stderr) in [
-        (&["--help"][..], 0, "Exit codes: 0 done, 1 failed, 2 wrong usage.", ""),
-        (&["--version"], 0, concat!("vpsie-autoscaler ", env!("CARGO_PKG_VERSION")), ""),
+        (
+            &["--help"][..],
+            0,
+            "Exit codes: 0 done, 1 failed, 2 wrong usage.",
+            "",
+        ),
+        (
+            &["--version"],
+            0,
+            concat!("vpsie-autoscaler ", env!("CARGO_PKG_VERSION")),
+            "",
+        ),
         (&["run", "--help"], 0, "--rebalance-interval", ""),
         (&[], 2, "", "Usage:"),
         (&["walk"], 2, "", "unrecognized subcommand 'walk'"),
-        (&["run", "--sync-period", "10m"], 2, "", "unexpected argument '--sync-period'"),
+        (
+            &["run", "--sync-period", "10m"],
+            2,
+            "",
+            "unexpected argument '--sync-period'",
+        ),
         (&["run", "--provider-poll", "soon"], 2, "", "--provider-poll"),
-        (&["run", "--kubeconfig", "no/such/file"], 1, "", "reading no/such/file"),
-        (&["fake-vpsie", "--config", "no/such/file"], 1, "", "reading no/such/file"),
-        (&["policy", "check", "no/such/file.wasm"], 1, "", "reading no/such/file.wasm"),
+        (
+            &["run", "--kubeconfig", "no/such/file"],
+            1,
+            "",
+            "reading no/such/file",
+        ),
+        (
+            &["fake-vpsie", "--config", "no/such/file"],
+            1,
+            "",
+            "reading no/such/file",
+        ),
+        (
+            &["policy", "check", "no/such/file.wasm"],
+            1,
+            "",
+            "reading no/such/file.wasm",
+        ),
     ] {
         let (found, stdout, stderr) = run(arguments);
         assert_eq!(found, code, "{arguments:?}: {stderr}");
@@ -43,9 +91,12 @@ fn crds_are_the_files_that_are_shipped() {
     let (code, stdout, stderr) = run(&["crds"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds");
-    let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
-    assert!(files.len() >= 5, "{files:?}");
+    let mut files: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|file| file.file_name().is_some_and(|name| name != "kustomization.yaml"));
+    assert_eq!(files.len(), 5, "{files:?}");
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(stdout.contains(&format!("---\n{text}")), "{}", file.display());
@@ -71,9 +122,16 @@ fn the_demo_prints_one_object_and_the_same_one_for_the_same_seed() {
     assert_eq!(summary["pods"]["pending"], 4);
     assert_eq!(summary["vms"]["leaked"], 0);
     for kind in ["scale-up", "node-selection", "rebalance"] {
-        let decided = summary["decisions"].as_array().unwrap().iter().find(|decision| decision["kind"] == kind);
+        let decided = summary["decisions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|decision| decision["kind"] == kind);
         let policy = &decided.unwrap_or_else(|| panic!("no {kind}"))["policy"];
-        assert!(policy["digest"].as_str().unwrap().starts_with("sha256:"), "{policy}");
+        assert!(
+            policy["digest"].as_str().unwrap().starts_with("sha256:"),
+            "{policy}"
+        );
         assert!(!policy["name"].as_str().unwrap().is_empty());
     }
 }
@@ -82,32 +140,68 @@ fn the_demo_prints_one_object_and_the_same_one_for_the_same_seed() {
 fn the_demo_tells_a_story() {
     let (code, story, stderr) = run(&["demo"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
-    for part in ["[+00:05.0] The load comes", "decision scale-up by", "VPSie: ", "decision rebalance by", "\nmachines   "] {
+    for part in [
+        "[+00:05.0] The load comes",
+        "decision scale-up by",
+        "VPSie: ",
+        "decision rebalance by",
+        "\nmachines   ",
+    ] {
         assert!(story.contains(part), "{part:?} is missing in:\n{story}");
     }
 }
 
+/// A child that does not outlive its test, even when that fails.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to do.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The whole answer to one GET, head included.
+fn get(url: &str, path: &str, header: &str) -> String {
+    let address = url.strip_prefix("http://").unwrap();
+    let mut connection = TcpStream::connect(address).unwrap();
+    write!(
+        connection,
+        "GET {path} HTTP/1.0\r\nHost: {address}\r\n{header}\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 #[test]
 fn the_fake_says_where_it_is_and_what_to_apply() {
-    let mut child =
-        binary().args(["fake-vpsie", "--log-level", "warn"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
-    let mut url = String::new();
-    output.read_line(&mut url).unwrap();
+    let mut command = binary();
+    command
+        .args(["fake-vpsie", "--log-level", "warn"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = Running(command.spawn().unwrap());
+    let mut output = BufReader::new(child.0.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let url = line.trim();
     let mut manifests = String::new();
-    while !manifests.contains("offeringIDs") {
+    while !manifests.contains("resourceIdentifier") {
         assert_ne!(output.read_line(&mut manifests).unwrap(), 0, "{manifests}");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let body = runtime.block_on(async {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = client.get(format!("{}/v2/k8s/cluster/all", url.trim())).header("Vpsie-Auth", "demo-token");
-        request.send().await.unwrap().text().await.unwrap()
-    });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    output.read_to_string(&mut manifests).unwrap();
-    assert!(body.contains("HEL-Kubernetes-49ab"), "{body}");
-    assert!(manifests.contains("kind: Secret") && manifests.contains("token: demo-token"), "{manifests}");
-    assert!(manifests.contains(&format!("url: {}", url.trim())), "{manifests}");
+    let clusters = get(url, "/v2/k8s/cluster/all", "Vpsie-Auth: demo-token");
+    assert!(clusters.contains("HEL-Kubernetes-49ab"), "{clusters}");
+    let refused = get(url, "/v2/k8s/cluster/all", "Vpsie-Auth: another");
+    assert!(refused.contains(" 401 "), "{refused}");
+    for part in [
+        "kind: Secret",
+        "token: demo-token",
+        &format!("url: {url}"),
+        "kind: NodeGroup",
+    ] {
+        assert!(manifests.contains(part), "{part:?} is missing in:\n{manifests}");
+    }
 }

@@ -1,5 +1,7 @@
 //! `docs/cli.md` is what `--help` prints. `BLESS=1` rewrites it.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;

@@ -39,19 +39,19 @@ pub enum Kind {
 /// One object that came or changed, or one that went.
 #[derive(Clone, Debug)]
 pub enum Change {
-    Pod(Box<Pod>),
-    Node(Box<Node>),
-    Namespace(Box<Namespace>),
-    Budget(Box<PodDisruptionBudget>),
-    DaemonSet(Box<DaemonSet>),
-    Claim(Box<PersistentVolumeClaim>),
-    Volume(Box<PersistentVolume>),
-    StorageClass(Box<StorageClass>),
-    NodeGroup(Box<NodeGroup>),
-    VPSieNode(Box<VPSieNode>),
-    Config(Box<AutoscalerConfig>),
-    Policy(Box<ScalingPolicy>),
-    Rebalance(Box<Rebalance>),
+    Pod(Arc<Pod>),
+    Node(Arc<Node>),
+    Namespace(Arc<Namespace>),
+    Budget(Arc<PodDisruptionBudget>),
+    DaemonSet(Arc<DaemonSet>),
+    Claim(Arc<PersistentVolumeClaim>),
+    Volume(Arc<PersistentVolume>),
+    StorageClass(Arc<StorageClass>),
+    NodeGroup(Arc<NodeGroup>),
+    VPSieNode(Arc<VPSieNode>),
+    Config(Arc<AutoscalerConfig>),
+    Policy(Arc<ScalingPolicy>),
+    Rebalance(Arc<Rebalance>),
     Gone(Kind, ObjectKey),
 }
 
@@ -85,19 +85,45 @@ impl Feed {
     pub fn spawn(self: &Arc<Self>, client: &Client, shutdown: &CancellationToken) {
         let every = watcher::Config::default;
         let running = every().fields("status.phase!=Succeeded,status.phase!=Failed");
-        self.watch::<Pod>(client, Kind::Pod, running, shutdown, |object| Change::Pod(Box::new(object)));
-        self.watch::<Node>(client, Kind::Node, every(), shutdown, |object| Change::Node(Box::new(object)));
-        self.watch::<Namespace>(client, Kind::Namespace, every(), shutdown, |object| Change::Namespace(Box::new(object)));
-        self.watch::<PodDisruptionBudget>(client, Kind::Budget, every(), shutdown, |object| Change::Budget(Box::new(object)));
-        self.watch::<DaemonSet>(client, Kind::DaemonSet, every(), shutdown, |object| Change::DaemonSet(Box::new(object)));
-        self.watch::<PersistentVolumeClaim>(client, Kind::Claim, every(), shutdown, |object| Change::Claim(Box::new(object)));
-        self.watch::<PersistentVolume>(client, Kind::Volume, every(), shutdown, |object| Change::Volume(Box::new(object)));
-        self.watch::<StorageClass>(client, Kind::StorageClass, every(), shutdown, |object| Change::StorageClass(Box::new(object)));
-        self.watch::<NodeGroup>(client, Kind::NodeGroup, every(), shutdown, |object| Change::NodeGroup(Box::new(object)));
-        self.watch::<VPSieNode>(client, Kind::VPSieNode, every(), shutdown, |object| Change::VPSieNode(Box::new(object)));
-        self.watch::<AutoscalerConfig>(client, Kind::Config, every(), shutdown, |object| Change::Config(Box::new(object)));
-        self.watch::<ScalingPolicy>(client, Kind::Policy, every(), shutdown, |object| Change::Policy(Box::new(object)));
-        self.watch::<Rebalance>(client, Kind::Rebalance, every(), shutdown, |object| Change::Rebalance(Box::new(object)));
+        self.watch::<Pod>(client, Kind::Pod, running, shutdown, |object| {
+            Change::Pod(Arc::new(object))
+        });
+        self.watch::<Node>(client, Kind::Node, every(), shutdown, |object| {
+            Change::Node(Arc::new(object))
+        });
+        self.watch::<Namespace>(client, Kind::Namespace, every(), shutdown, |object| {
+            Change::Namespace(Arc::new(object))
+        });
+        self.watch::<PodDisruptionBudget>(client, Kind::Budget, every(), shutdown, |object| {
+            Change::Budget(Arc::new(object))
+        });
+        self.watch::<DaemonSet>(client, Kind::DaemonSet, every(), shutdown, |object| {
+            Change::DaemonSet(Arc::new(object))
+        });
+        self.watch::<PersistentVolumeClaim>(client, Kind::Claim, every(), shutdown, |object| {
+            Change::Claim(Arc::new(object))
+        });
+        self.watch::<PersistentVolume>(client, Kind::Volume, every(), shutdown, |object| {
+            Change::Volume(Arc::new(object))
+        });
+        self.watch::<StorageClass>(client, Kind::StorageClass, every(), shutdown, |object| {
+            Change::StorageClass(Arc::new(object))
+        });
+        self.watch::<NodeGroup>(client, Kind::NodeGroup, every(), shutdown, |object| {
+            Change::NodeGroup(Arc::new(object))
+        });
+        self.watch::<VPSieNode>(client, Kind::VPSieNode, every(), shutdown, |object| {
+            Change::VPSieNode(Arc::new(object))
+        });
+        self.watch::<AutoscalerConfig>(client, Kind::Config, every(), shutdown, |object| {
+            Change::Config(Arc::new(object))
+        });
+        self.watch::<ScalingPolicy>(client, Kind::Policy, every(), shutdown, |object| {
+            Change::Policy(Arc::new(object))
+        });
+        self.watch::<Rebalance>(client, Kind::Rebalance, every(), shutdown, |object| {
+            Change::Rebalance(Arc::new(object))
+        });
     }
 
     /// Waits until every kind was listed once.
@@ -114,10 +140,10 @@ impl Feed {
     }
 
     /// Folds a change and tells the listeners.
-    pub fn apply(&self, change: Change) {
-        self.index.apply(change.clone());
+    pub fn apply(&self, change: &Change) {
+        self.index.apply(change);
         for listener in self.listeners.read().iter() {
-            listener(&change);
+            listener(change);
         }
     }
 
@@ -151,12 +177,12 @@ impl Feed {
                         if let Some(keys) = relisted.as_mut() {
                             keys.insert(ObjectKey::of(&object));
                         }
-                        feed.apply(change(object));
+                        feed.apply(&change(object));
                     }
                     Ok(Some(watcher::Event::InitDone)) => {
                         let listed = relisted.take().unwrap_or_default();
                         for gone in known.difference(&listed) {
-                            feed.apply(Change::Gone(kind, gone.clone()));
+                            feed.apply(&Change::Gone(kind, gone.clone()));
                         }
                         known = listed;
                         if !std::mem::replace(&mut listed_once, true) {
@@ -165,18 +191,25 @@ impl Feed {
                     }
                     Ok(Some(watcher::Event::Apply(object))) => {
                         known.insert(ObjectKey::of(&object));
-                        feed.apply(change(object));
+                        feed.apply(&change(object));
                     }
                     Ok(Some(watcher::Event::Delete(object))) => {
                         let key = ObjectKey::of(&object);
                         known.remove(&key);
-                        feed.apply(Change::Gone(kind, key));
+                        feed.apply(&Change::Gone(kind, key));
                     }
                     Ok(None) => return,
                     Err(source) => {
                         let error = crate::Error::Watch { kind, source };
-                        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                        tracing::warn!(?kind, reason = error.reason(), cause, "{error} failed; trying again");
+                        let cause = std::error::Error::source(&error)
+                            .map(ToString::to_string)
+                            .unwrap_or_default();
+                        tracing::warn!(
+                            ?kind,
+                            reason = error.reason(),
+                            cause,
+                            "{error} failed; trying again"
+                        );
                     }
                 }
             }

@@ -1,6 +1,9 @@
 //! The index: the cluster as far as decisions need it, folded from watch events.
 
-use crate::convert::{Surroundings, depends_on_surroundings, is_ready, movability, pod_class, protection, taints_of, unschedulable_since};
+use crate::convert::{
+    Surroundings, depends_on_surroundings, is_ready, movability, pod_class, protection, taints_of,
+    unschedulable_since,
+};
 use crate::feed::{Change, Kind};
 use autoscaler_api::{AutoscalerConfig, NodeGroup, Rebalance, ScalingPolicy, VPSieNode};
 use autoscaler_core::model::{Labels, Movability, PodClass, PodKey, ResourceNames, Resources, Taint};
@@ -22,18 +25,28 @@ pub struct ObjectKey {
 
 impl ObjectKey {
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 
     /// The key of an object.
     pub fn of(object: &impl ResourceExt) -> Self {
-        Self { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+        Self {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+        }
     }
 }
 
 impl std::fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.namespace.is_empty() { f.write_str(&self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
+        if self.namespace.is_empty() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}/{}", self.namespace, self.name)
+        }
     }
 }
 
@@ -96,7 +109,11 @@ pub struct Index {
 impl Index {
     /// An empty index. `now` dates what the objects themselves do not date: since when a node is idle.
     pub fn new(now: Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>) -> Arc<Self> {
-        Arc::new(Self { state: RwLock::default(), version: watch::Sender::new(0), now })
+        Arc::new(Self {
+            state: RwLock::default(),
+            version: watch::Sender::new(0),
+            now,
+        })
     }
 
     /// Rises with every change.
@@ -109,7 +126,7 @@ impl Index {
     }
 
     /// Folds one change. The cost does not grow with the cluster.
-    pub fn apply(&self, change: Change) {
+    pub fn apply(&self, change: &Change) {
         let now_ms = (self.now)().as_millisecond();
         {
             let mut state = self.state.write();
@@ -139,8 +156,14 @@ impl Index {
     /// The VPSieNodes of a group.
     pub fn vpsie_nodes_of(&self, group: &ObjectKey) -> Vec<Arc<VPSieNode>> {
         let state = self.read();
-        let of_namespace = state.vpsie_nodes.iter().filter(|(key, _)| key.namespace == group.namespace);
-        of_namespace.filter(|(_, node)| node.spec.node_group_name == group.name).map(|(_, node)| node.clone()).collect()
+        let of_namespace = state
+            .vpsie_nodes
+            .iter()
+            .filter(|(key, _)| key.namespace == group.namespace);
+        of_namespace
+            .filter(|(_, node)| node.spec.node_group_name == group.name)
+            .map(|(_, node)| node.clone())
+            .collect()
     }
 
     /// The VPSieNode behind a Node.
@@ -183,72 +206,93 @@ impl Index {
     pub fn pods_on(&self, node: &str) -> Vec<(PodKey, Movability)> {
         let state = self.read();
         let keys = state.pods_by_node.get(node).into_iter().flatten();
-        keys.filter_map(|key| Some((key.clone(), state.pods.get(key)?.movability.clone()))).collect()
+        keys.filter_map(|key| Some((key.clone(), state.pods.get(key)?.movability.clone())))
+            .collect()
     }
 
     /// Number of pods that are bound, and of those that the scheduler calls unschedulable.
     pub fn pod_counts(&self) -> (usize, usize) {
         let state = self.read();
         let bound = state.pods.values().filter(|pod| pod.node.is_some()).count();
-        let waiting = state.pods.values().filter(|pod| pod.unschedulable_since_ms.is_some()).count();
+        let waiting = state
+            .pods
+            .values()
+            .filter(|pod| pod.unschedulable_since_ms.is_some())
+            .count();
         (bound, waiting)
     }
 }
 
 impl State {
-    fn apply(&mut self, change: Change, now_ms: i64) {
+    fn apply(&mut self, change: &Change, now_ms: i64) {
         match change {
-            Change::Pod(pod) => self.apply_pod(*pod, now_ms),
-            Change::Node(node) => self.apply_node(*node, now_ms),
+            Change::Pod(pod) => self.apply_pod(pod, now_ms),
+            Change::Node(node) => self.apply_node(node, now_ms),
             Change::Namespace(object) => {
-                self.around.namespaces.insert(object.name_any(), object.labels().clone());
+                self.around
+                    .namespaces
+                    .insert(object.name_any(), object.labels().clone());
                 self.surroundings_changed();
             }
             Change::Claim(object) => {
                 let key = (object.namespace().unwrap_or_default(), object.name_any());
-                self.around.claims.insert(key, *object);
+                self.around.claims.insert(key, (**object).clone());
                 self.surroundings_changed();
             }
             Change::Volume(object) => {
-                self.around.volumes.insert(object.name_any(), *object);
+                self.around.volumes.insert(object.name_any(), (**object).clone());
                 self.surroundings_changed();
             }
             Change::StorageClass(object) => {
-                self.around.storage_classes.insert(object.name_any(), *object);
+                self.around
+                    .storage_classes
+                    .insert(object.name_any(), (**object).clone());
                 self.surroundings_changed();
             }
-            Change::Budget(object) => insert(&mut self.budgets, *object),
-            Change::DaemonSet(object) => insert(&mut self.daemon_sets, *object),
-            Change::NodeGroup(object) => insert(&mut self.node_groups, *object),
+            Change::Budget(object) => insert(&mut self.budgets, object),
+            Change::DaemonSet(object) => insert(&mut self.daemon_sets, object),
+            Change::NodeGroup(object) => insert(&mut self.node_groups, object),
             Change::VPSieNode(object) => {
                 if let Some(node) = object.node_name() {
-                    self.owners.insert(node.to_owned(), ObjectKey::of(&*object));
+                    self.owners.insert(node.to_owned(), ObjectKey::of(&**object));
                 }
-                insert(&mut self.vpsie_nodes, *object);
+                insert(&mut self.vpsie_nodes, object);
             }
-            Change::Config(object) => insert(&mut self.configs, *object),
-            Change::Policy(object) => insert(&mut self.policies, *object),
-            Change::Rebalance(object) => insert(&mut self.rebalances, *object),
-            Change::Gone(kind, key) => self.remove(kind, &key, now_ms),
+            Change::Config(object) => insert(&mut self.configs, object),
+            Change::Policy(object) => insert(&mut self.policies, object),
+            Change::Rebalance(object) => insert(&mut self.rebalances, object),
+            Change::Gone(kind, key) => self.remove(*kind, key, now_ms),
         }
     }
 
     fn remove(&mut self, kind: Kind, key: &ObjectKey, now_ms: i64) {
         match kind {
             Kind::Pod => {
-                let key = PodKey { namespace: key.namespace.clone(), name: key.name.clone() };
+                let key = PodKey {
+                    namespace: key.namespace.clone(),
+                    name: key.name.clone(),
+                };
                 self.remove_pod(&key, now_ms);
             }
             Kind::Node => drop(self.nodes.remove(&key.name)),
             Kind::Namespace => drop(self.around.namespaces.remove(&key.name)),
-            Kind::Claim => drop(self.around.claims.remove(&(key.namespace.clone(), key.name.clone()))),
+            Kind::Claim => drop(
+                self.around
+                    .claims
+                    .remove(&(key.namespace.clone(), key.name.clone())),
+            ),
             Kind::Volume => drop(self.around.volumes.remove(&key.name)),
             Kind::StorageClass => drop(self.around.storage_classes.remove(&key.name)),
             Kind::Budget => drop(self.budgets.remove(key)),
             Kind::DaemonSet => drop(self.daemon_sets.remove(key)),
             Kind::NodeGroup => drop(self.node_groups.remove(key)),
             Kind::VPSieNode => {
-                if let Some(node) = self.vpsie_nodes.remove(key).as_deref().and_then(VPSieNode::node_name) {
+                if let Some(node) = self
+                    .vpsie_nodes
+                    .remove(key)
+                    .as_deref()
+                    .and_then(VPSieNode::node_name)
+                {
                     self.owners.remove(node);
                 }
             }
@@ -258,26 +302,41 @@ impl State {
         }
     }
 
-    fn apply_pod(&mut self, pod: Pod, now_ms: i64) {
-        let key = PodKey { namespace: pod.namespace().unwrap_or_default(), name: pod.name_any() };
+    fn apply_pod(&mut self, pod: &Pod, now_ms: i64) {
+        let key = PodKey {
+            namespace: pod.namespace().unwrap_or_default(),
+            name: pod.name_any(),
+        };
         // A pod that is on its way out of a node still holds its room; a waiting one that is deleted needs none.
-        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).filter(|name| !name.is_empty());
+        let node = pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.node_name.clone())
+            .filter(|name| !name.is_empty());
         if node.is_none() && pod.metadata.deletion_timestamp.is_some() {
             return self.remove_pod(&key, now_ms);
         }
-        let class = pod_class(&pod, &mut self.resources, &self.around);
+        let class = pod_class(pod, &mut self.resources, &self.around);
         let class = self.intern(class);
-        let owner = pod.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+        let owner = pod
+            .metadata
+            .owner_references
+            .iter()
+            .flatten()
+            .find(|owner| owner.controller == Some(true));
         let entry = PodEntry {
             uid: pod.uid().unwrap_or_default(),
             class,
             owner: owner.map(|owner| format!("{}/{}", owner.kind, owner.name)),
-            movability: movability(&pod),
-            unschedulable_since_ms: node.is_none().then(|| unschedulable_since(&pod)).flatten(),
-            raw: depends_on_surroundings(&pod).then(|| Box::new(pod)),
+            movability: movability(pod),
+            unschedulable_since_ms: node.is_none().then(|| unschedulable_since(pod)).flatten(),
+            raw: depends_on_surroundings(pod).then(|| Box::new(pod.clone())),
             node: node.clone(),
         };
-        let before = self.pods.insert(key.clone(), entry).and_then(|before| before.node);
+        let before = self
+            .pods
+            .insert(key.clone(), entry)
+            .and_then(|before| before.node);
         if before != node {
             if let Some(before) = before {
                 self.leave(&before, &key, now_ms);
@@ -310,26 +369,36 @@ impl State {
     /// A node is idle while nothing on it would have to move.
     fn refresh_idle(&mut self, node: &str, now_ms: i64) {
         let keys = self.pods_by_node.get(node).into_iter().flatten();
-        let busy = keys.filter_map(|key| self.pods.get(key)).any(|pod| pod.movability != Movability::Ignored);
+        let busy = keys
+            .filter_map(|key| self.pods.get(key))
+            .any(|pod| pod.movability != Movability::Ignored);
         if let Some(entry) = self.nodes.get_mut(node) {
-            entry.idle_since_ms = if busy { None } else { entry.idle_since_ms.or(Some(now_ms)) };
+            entry.idle_since_ms = if busy {
+                None
+            } else {
+                entry.idle_since_ms.or(Some(now_ms))
+            };
         }
     }
 
-    fn apply_node(&mut self, node: Node, now_ms: i64) {
+    fn apply_node(&mut self, node: &Arc<Node>, now_ms: i64) {
         let name = node.name_any();
         let idle_since_ms = self.nodes.get(&name).and_then(|entry| entry.idle_since_ms);
         let entry = NodeEntry {
             labels: node.labels().clone(),
-            taints: taints_of(&node),
-            allocatable: crate::convert::allocatable(&node, &mut self.resources),
+            taints: taints_of(node),
+            allocatable: crate::convert::allocatable(node, &mut self.resources),
             unschedulable: node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true),
-            ready: is_ready(&node),
+            ready: is_ready(node),
             leaving: node.metadata.deletion_timestamp.is_some(),
-            protected: protection(&node),
-            created_ms: node.metadata.creation_timestamp.as_ref().map_or(now_ms, |time| time.0.as_millisecond()),
+            protected: protection(node),
+            created_ms: node
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map_or(now_ms, |time| time.0.as_millisecond()),
             idle_since_ms,
-            object: Arc::new(node),
+            object: node.clone(),
         };
         self.nodes.insert(name.clone(), entry);
         self.refresh_idle(&name, now_ms);
@@ -350,10 +419,16 @@ impl State {
 
     /// Pods with volumes or namespace selectors are few: their classes are made anew.
     fn surroundings_changed(&mut self) {
-        let dependent: Vec<PodKey> =
-            self.pods.iter().filter(|(_, pod)| pod.raw.is_some()).map(|(key, _)| key.clone()).collect();
+        let dependent: Vec<PodKey> = self
+            .pods
+            .iter()
+            .filter(|(_, pod)| pod.raw.is_some())
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in dependent {
-            let Some(raw) = self.pods.get(&key).and_then(|pod| pod.raw.clone()) else { continue };
+            let Some(raw) = self.pods.get(&key).and_then(|pod| pod.raw.clone()) else {
+                continue;
+            };
             let class = pod_class(&raw, &mut self.resources, &self.around);
             let class = self.intern(class);
             if let Some(pod) = self.pods.get_mut(&key) {
@@ -363,6 +438,6 @@ impl State {
     }
 }
 
-fn insert<K: ResourceExt>(map: &mut BTreeMap<ObjectKey, Arc<K>>, object: K) {
-    map.insert(ObjectKey::of(&object), Arc::new(object));
+fn insert<K: ResourceExt>(map: &mut BTreeMap<ObjectKey, Arc<K>>, object: &Arc<K>) {
+    map.insert(ObjectKey::of(&**object), object.clone());
 }

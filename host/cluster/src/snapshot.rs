@@ -5,8 +5,8 @@ use crate::index::{Index, NodeEntry, ObjectKey, State};
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_api::{NodeGroup, VPSieNode};
 use autoscaler_core::model::{
-    ClassId, DisruptionBudget, Group, GroupId, Labels, Movability, Node, NodeId, NodeState, Pod, PodClass, Resources,
-    Snapshot, Taint, TaintEffect, Template, TemplateId,
+    ClassId, DisruptionBudget, Group, GroupId, Labels, Movability, Node, NodeId, NodeState, Pod, PodClass,
+    Resources, Snapshot, Taint, TaintEffect, Template, TemplateId,
 };
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -54,10 +54,15 @@ impl Inputs {
     /// The offering that a group means by a name. `kubeSizeID` decides for the group's first name.
     pub fn offering(&self, group: &NodeGroup, name: &str) -> Option<&Offering> {
         let offered = self.offerings.get(&group.spec.datacenter_id)?;
-        let pinned = group.spec.kube_size_id.filter(|_| group.spec.offering_ids.first().is_some_and(|first| first == name));
+        let pinned = group
+            .spec
+            .kube_size_id
+            .filter(|_| group.spec.offering_ids.first().is_some_and(|first| first == name));
         match pinned {
             Some(size) => offered.iter().find(|offering| offering.size == size),
-            None => offered.iter().find(|offering| offering.names.iter().any(|known| known == name)),
+            None => offered
+                .iter()
+                .find(|offering| offering.names.iter().any(|known| known == name)),
         }
     }
 }
@@ -125,9 +130,17 @@ impl<'a> Builder<'a> {
 
     fn daemons(&mut self) {
         for set in self.state.daemon_sets.values() {
-            let Some(template) = set.spec.as_ref().map(|spec| &spec.template) else { continue };
-            let Some(spec) = template.spec.as_ref() else { continue };
-            let labels = template.metadata.as_ref().and_then(|meta| meta.labels.clone()).unwrap_or_default();
+            let Some(template) = set.spec.as_ref().map(|spec| &spec.template) else {
+                continue;
+            };
+            let Some(spec) = template.spec.as_ref() else {
+                continue;
+            };
+            let labels = template
+                .metadata
+                .as_ref()
+                .and_then(|meta| meta.labels.clone())
+                .unwrap_or_default();
             let namespace = set.namespace().unwrap_or_default();
             let names = &mut self.snapshot.resources;
             let class = class_of_template(&namespace, labels, spec, names, &self.state.around);
@@ -138,11 +151,20 @@ impl<'a> Builder<'a> {
     fn daemon_overhead(&self, labels: &Labels, taints: &[Taint]) -> Resources {
         let mut sum = Resources::default();
         for (class, requests) in &self.daemons {
-            let selected = class.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value));
-            let affine = class.node_affinity.as_ref().is_none_or(|selector| selector.matches("", labels));
+            let selected = class
+                .node_selector
+                .iter()
+                .all(|(key, value)| labels.get(key) == Some(value));
+            let affine = class
+                .node_affinity
+                .as_ref()
+                .is_none_or(|selector| selector.matches("", labels));
             let repelled = taints.iter().any(|taint| {
                 taint.effect != TaintEffect::PreferNoSchedule
-                    && !class.tolerations.iter().any(|toleration| toleration.tolerates(taint))
+                    && !class
+                        .tolerations
+                        .iter()
+                        .any(|toleration| toleration.tolerates(taint))
             });
             if selected && affine && !repelled {
                 sum.add(requests);
@@ -172,26 +194,41 @@ impl<'a> Builder<'a> {
                 .filter(|node| node.spec.node_group_name == key.name && counts(node))
         };
         let status = object.status.clone().unwrap_or_default();
-        let at = |time: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| time.map(|t| t.0.as_millisecond());
+        let at = |time: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
+            time.map(|t| t.0.as_millisecond())
+        };
         let last_scale_up_ms = at(status.last_scale_up_time.as_ref());
         let mut held = None;
         if !object.spec.scale_up_enabled() {
-            held = Some(("ScaleUpDisabled".to_owned(), "spec.scaleUpPolicy.enabled is false".to_owned()));
+            held = Some((
+                "ScaleUpDisabled".to_owned(),
+                "spec.scaleUpPolicy.enabled is false".to_owned(),
+            ));
         }
         let last_scale_down_ms = at(status.last_scale_down_time.as_ref());
         let within = |seconds: i32, last: Option<i64>| {
             last.is_some_and(|last| self.inputs.now_ms - last < i64::from(seconds) * 1000)
         };
-        let window = object.spec.scale_up_policy_or_default().stabilization_window_seconds_or_default();
+        let window = object
+            .spec
+            .scale_up_policy_or_default()
+            .stabilization_window_seconds_or_default();
         if held.is_none() && within(window, last_scale_up_ms) {
-            let text = format!("grew less than spec.scaleUpPolicy.stabilizationWindowSeconds ({window} s) ago");
+            let text =
+                format!("grew less than spec.scaleUpPolicy.stabilizationWindowSeconds ({window} s) ago");
             held = Some(("StabilizationWindow".to_owned(), text));
         }
         let down = object.spec.scale_down_policy_or_default();
         let mut annotations = object.annotations().clone();
         if object.spec.scale_down_policy.is_some() {
-            annotations.insert(CPU_THRESHOLD.to_owned(), down.cpu_threshold_or_default().to_string());
-            annotations.insert(MEMORY_THRESHOLD.to_owned(), down.memory_threshold_or_default().to_string());
+            annotations.insert(
+                CPU_THRESHOLD.to_owned(),
+                down.cpu_threshold_or_default().to_string(),
+            );
+            annotations.insert(
+                MEMORY_THRESHOLD.to_owned(),
+                down.memory_threshold_or_default().to_string(),
+            );
         }
         Group {
             namespace: key.namespace.clone(),
@@ -213,20 +250,33 @@ impl<'a> Builder<'a> {
 
     fn templates(&mut self, id: GroupId, key: &ObjectKey, object: &NodeGroup) {
         let spec = &object.spec;
-        let preferred = spec.preferred_instance_type.as_ref().filter(|name| spec.offering_ids.contains(name));
+        let preferred = spec
+            .preferred_instance_type
+            .as_ref()
+            .filter(|name| spec.offering_ids.contains(name));
         let names: Vec<&String> = if spec.allow_mixed_instances_or_default() {
             spec.offering_ids.iter().collect()
         } else {
             preferred.or(spec.offering_ids.first()).into_iter().collect()
         };
         for name in names {
-            let Some(offering) = self.inputs.offering(object, name) else { continue };
+            let Some(offering) = self.inputs.offering(object, name) else {
+                continue;
+            };
             let labels = labels_of_new_node(object, name);
             let taints: Vec<Taint> = spec.taints.iter().flatten().map(taint).collect();
-            let mut allocatable = self.learned(key, name).unwrap_or_else(|| estimate(offering, &self.inputs.reserved));
+            let mut allocatable = self
+                .learned(key, name)
+                .unwrap_or_else(|| estimate(offering, &self.inputs.reserved));
             allocatable.sub(&self.daemon_overhead(&labels, &taints));
-            let health = self.inputs.health.get(&(key.clone(), name.clone())).cloned().unwrap_or_default();
-            self.template_ids.insert((id, name.clone()), self.snapshot.templates.len() as TemplateId);
+            let health = self
+                .inputs
+                .health
+                .get(&(key.clone(), name.clone()))
+                .cloned()
+                .unwrap_or_default();
+            self.template_ids
+                .insert((id, name.clone()), self.snapshot.templates.len() as TemplateId);
             self.snapshot.templates.push(Template {
                 group: id,
                 offering: name.clone(),
@@ -261,7 +311,10 @@ impl<'a> Builder<'a> {
         let mut ours: BTreeMap<&str, (&ObjectKey, &Arc<VPSieNode>)> = BTreeMap::new();
         let mut planned: Vec<(&ObjectKey, &Arc<VPSieNode>)> = Vec::new();
         for (key, node) in &self.state.vpsie_nodes {
-            match node.node_name().filter(|name| self.state.nodes.contains_key(*name)) {
+            match node
+                .node_name()
+                .filter(|name| self.state.nodes.contains_key(*name))
+            {
                 Some(name) => drop(ours.insert(name, (key, node))),
                 None if counts(node) && node.phase() != Phase::Ready => planned.push((key, node)),
                 None => {}
@@ -284,11 +337,14 @@ impl<'a> Builder<'a> {
     }
 
     fn group_of(&self, key: &ObjectKey, node: &VPSieNode) -> Option<GroupId> {
-        self.group_ids.get(&ObjectKey::new(&key.namespace, &node.spec.node_group_name)).copied()
+        self.group_ids
+            .get(&ObjectKey::new(&key.namespace, &node.spec.node_group_name))
+            .copied()
     }
 
     fn existing(&self, name: &str, entry: &NodeEntry, owner: Option<(&ObjectKey, &Arc<VPSieNode>)>) -> Node {
-        if let Some((key, vpsie_node)) = owner.filter(|(_, node)| counts(node) && node.phase() != Phase::Ready)
+        if let Some((key, vpsie_node)) =
+            owner.filter(|(_, node)| counts(node) && node.phase() != Phase::Ready)
             && let Some(node) = self.upcoming(name, key, vpsie_node)
         {
             return node;
@@ -296,12 +352,19 @@ impl<'a> Builder<'a> {
         let leaving = entry.leaving || owner.is_some_and(|(_, node)| !counts(node));
         let group = owner.and_then(|(key, node)| self.group_of(key, node));
         let template = owner.zip(group).and_then(|((_, node), group)| {
-            self.template_ids.get(&(group, node.spec.instance_type.clone())).copied()
+            self.template_ids
+                .get(&(group, node.spec.instance_type.clone()))
+                .copied()
         });
         Node {
             name: name.to_owned(),
             labels: entry.labels.clone(),
-            taints: entry.taints.iter().filter(|taint| !(entry.ready && passes(taint))).cloned().collect(),
+            taints: entry
+                .taints
+                .iter()
+                .filter(|taint| !(entry.ready && passes(taint)))
+                .cloned()
+                .collect(),
             allocatable: entry.allocatable.clone(),
             unschedulable: entry.unschedulable,
             state: match (leaving, entry.ready) {
@@ -322,7 +385,9 @@ impl<'a> Builder<'a> {
     /// A node on its way, as it will be. None where its group or offering is unknown by now.
     fn upcoming(&self, name: &str, key: &ObjectKey, vpsie_node: &VPSieNode) -> Option<Node> {
         let group = self.group_of(key, vpsie_node)?;
-        let id = *self.template_ids.get(&(group, vpsie_node.spec.instance_type.clone()))?;
+        let id = *self
+            .template_ids
+            .get(&(group, vpsie_node.spec.instance_type.clone()))?;
         let template = &self.snapshot.templates[id as usize];
         let mut labels = template.labels.clone();
         labels.insert("kubernetes.io/hostname".to_owned(), name.to_owned());
@@ -355,7 +420,9 @@ impl<'a> Builder<'a> {
                     None => continue,
                 },
                 None => {
-                    let waits = entry.unschedulable_since_ms.is_some_and(|since| self.inputs.now_ms - since >= self.inputs.grace_ms);
+                    let waits = entry
+                        .unschedulable_since_ms
+                        .is_some_and(|since| self.inputs.now_ms - since >= self.inputs.grace_ms);
                     if !waits {
                         continue;
                     }
@@ -363,7 +430,8 @@ impl<'a> Builder<'a> {
                 }
             };
             // DaemonSet pods of a node on its way are in its template already.
-            let upcoming = node.is_some_and(|id| self.snapshot.nodes[id as usize].state == NodeState::Upcoming);
+            let upcoming =
+                node.is_some_and(|id| self.snapshot.nodes[id as usize].state == NodeState::Upcoming);
             if upcoming && entry.movability == Movability::Ignored {
                 continue;
             }
@@ -396,8 +464,15 @@ impl<'a> Builder<'a> {
             .map(|object| DisruptionBudget {
                 namespace: object.namespace().unwrap_or_default(),
                 name: object.name_any(),
-                selector: object.spec.as_ref().and_then(|spec| spec.selector.as_ref()).map(label_selector),
-                disruptions_allowed: object.status.as_ref().map_or(0, |status| unsigned(status.disruptions_allowed)),
+                selector: object
+                    .spec
+                    .as_ref()
+                    .and_then(|spec| spec.selector.as_ref())
+                    .map(label_selector),
+                disruptions_allowed: object
+                    .status
+                    .as_ref()
+                    .map_or(0, |status| unsigned(status.disruptions_allowed)),
             })
             .collect();
     }
@@ -409,7 +484,9 @@ fn counts(node: &VPSieNode) -> bool {
 }
 
 fn passes(taint: &Taint) -> bool {
-    PASSING_TAINTS.iter().any(|known| taint.key == *known || (known.ends_with('/') && taint.key.starts_with(known)))
+    PASSING_TAINTS
+        .iter()
+        .any(|known| taint.key == *known || (known.ends_with('/') && taint.key.starts_with(known)))
 }
 
 fn taint(taint: &autoscaler_api::Taint) -> Taint {
@@ -430,9 +507,15 @@ fn estimate(offering: &Offering, reserved: &Resources) -> Resources {
     const PODS_PER_NODE: i64 = 110;
     let mut guess = Resources {
         cpu_milli: i64::from(offering.cpu) * 1000,
-        memory: i64::try_from(offering.memory_mib).unwrap_or(i64::MAX).saturating_mul(1 << 20),
+        memory: i64::try_from(offering.memory_mib)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1 << 20),
         // The kubelet keeps a tenth of the disk free before it evicts.
-        ephemeral: i64::try_from(offering.disk_gib).unwrap_or(i64::MAX).saturating_mul(1 << 30) / 10 * 9,
+        ephemeral: i64::try_from(offering.disk_gib)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1 << 30)
+            / 10
+            * 9,
         pods: PODS_PER_NODE,
         extended: Vec::new(),
     };

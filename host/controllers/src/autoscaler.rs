@@ -1,6 +1,7 @@
 //! The wiring of one process: watches to queues, queues to controllers, and the Lease that lets one act.
 
 use crate::catalogue::Catalogue;
+use crate::config::Configs;
 use crate::context::{Context, Ids, Now};
 use crate::error::Error;
 use crate::nodegroup::NodeGroups;
@@ -73,8 +74,17 @@ impl Autoscaler {
         let shutdown = CancellationToken::new();
         let index = Index::new(options.now.clone());
         let ctx = Context {
-            events: Events::spawn(effects.clone(), options.now.clone(), metrics.clone(), shutdown.clone()),
-            catalogue: Arc::new(Catalogue::new(vpsie.clone(), options.now.clone(), options.pace.clone())),
+            events: Events::spawn(
+                effects.clone(),
+                options.now.clone(),
+                metrics.clone(),
+                shutdown.clone(),
+            ),
+            catalogue: Arc::new(Catalogue::new(
+                vpsie.clone(),
+                options.now.clone(),
+                options.pace.clone(),
+            )),
             reads,
             effects,
             index: index.clone(),
@@ -85,7 +95,13 @@ impl Autoscaler {
             now: options.now.clone(),
             ids: options.ids.clone(),
         };
-        Self { ctx: Arc::new(ctx), feed: Feed::new(index), engine, options, shutdown }
+        Self {
+            ctx: Arc::new(ctx),
+            feed: Feed::new(index),
+            engine,
+            options,
+            shutdown,
+        }
     }
 
     pub fn context(&self) -> Arc<Context> {
@@ -99,22 +115,60 @@ impl Autoscaler {
 
     /// Watches at once, acts once it leads, and ends with the token or with the loss of the Lease.
     pub async fn run(self, stop: CancellationToken) -> Ended {
-        let Self { ctx, feed, engine, options, shutdown } = self;
+        let Self {
+            ctx,
+            feed,
+            engine,
+            options,
+            shutdown,
+        } = self;
         let nodes = Arc::new(VpsieNodes::new(ctx.clone(), options.pace.clone()));
-        let groups = Arc::new(NodeGroups::new(ctx.clone(), options.pace.clone(), nodes.queue.clone()));
+        let groups = Arc::new(NodeGroups::new(
+            ctx.clone(),
+            options.pace.clone(),
+            nodes.queue.clone(),
+        ));
         let rebalances = Arc::new(Rebalances::new(&ctx));
         let policies = Arc::new(Policies::new(&ctx, engine));
-        feed.listen(dispatcher(ctx.index.clone(), &groups, &nodes, &rebalances, &policies));
+        let configs = Configs::new(ctx.clone());
+        feed.listen(dispatcher(
+            ctx.index.clone(),
+            &groups,
+            &nodes,
+            &rebalances,
+            &policies,
+            &configs,
+        ));
         feed.spawn(&ctx.reads, &shutdown);
         let (namespace, secret) = options.secret.clone();
-        tokio::spawn(crate::credentials::run(ctx.clone(), namespace, secret, shutdown.clone()));
+        tokio::spawn(crate::credentials::run(
+            ctx.clone(),
+            namespace,
+            secret,
+            shutdown.clone(),
+        ));
 
         let mut leadership = options.leader_election.then(|| {
-            Leadership::contend(&ctx.effects, &options.namespace, &options.identity, options.now.clone(), ctx.metrics.clone())
+            Leadership::contend(
+                &ctx.effects,
+                &options.namespace,
+                &options.identity,
+                options.now.clone(),
+                ctx.metrics.clone(),
+            )
         });
-        let lost = leadership.as_ref().map_or_else(CancellationToken::new, Leadership::lost);
+        let lost = leadership
+            .as_ref()
+            .map_or_else(CancellationToken::new, Leadership::lost);
         // Policies are loaded on every replica: a standby that takes over decides at once.
-        let loading = worker("scalingpolicy", &policies.queue, OTHERS_AT_ONCE, &ctx, &shutdown, |key| policies.reconcile(key));
+        let loading = worker(
+            "scalingpolicy",
+            &policies.queue,
+            OTHERS_AT_ONCE,
+            &ctx,
+            &shutdown,
+            |key| policies.reconcile(key),
+        );
         let acting = async {
             let lead = async {
                 feed.synced().await;
@@ -129,12 +183,35 @@ impl Autoscaler {
                 () = lead => {}
             }
             tracing::info!(identity = options.identity, "leading: acting from now on");
-            let on_groups = worker("nodegroup", &groups.queue, OTHERS_AT_ONCE, &ctx, &shutdown, |key| groups.reconcile(key));
-            let on_nodes = worker("vpsienode", &nodes.queue, NODES_AT_ONCE, &ctx, &shutdown, |key| nodes.reconcile(key));
-            let on_rebalances =
-                worker("rebalance", &rebalances.queue, OTHERS_AT_ONCE, &ctx, &shutdown, |key| rebalances.reconcile(key));
+            let on_groups = worker(
+                "nodegroup",
+                &groups.queue,
+                OTHERS_AT_ONCE,
+                &ctx,
+                &shutdown,
+                |key| groups.reconcile(key),
+            );
+            let on_nodes = worker("vpsienode", &nodes.queue, NODES_AT_ONCE, &ctx, &shutdown, |key| {
+                nodes.reconcile(key)
+            });
+            let on_rebalances = worker(
+                "rebalance",
+                &rebalances.queue,
+                OTHERS_AT_ONCE,
+                &ctx,
+                &shutdown,
+                |key| rebalances.reconcile(key),
+            );
+            let on_configs = worker(
+                "autoscalerconfig",
+                &configs.queue,
+                OTHERS_AT_ONCE,
+                &ctx,
+                &shutdown,
+                |key| configs.reconcile(key),
+            );
             let scaling = Scaling::new(ctx.clone(), options.pace.clone()).run(shutdown.clone());
-            futures::future::join4(on_groups, on_nodes, on_rebalances, scaling).await;
+            futures::future::join5(on_groups, on_nodes, on_rebalances, on_configs, scaling).await;
         };
         let work = futures::future::join(loading, acting);
         let stopping = async {
@@ -167,7 +244,15 @@ async fn worker<F, Fut>(
     F: Fn(ObjectKey) -> Fut,
     Fut: Future<Output = Result<Next, Error>>,
 {
-    queue::run(name, queue.clone(), at_once, ctx.metrics.clone(), shutdown.clone(), reconcile).await;
+    queue::run(
+        name,
+        queue.clone(),
+        at_once,
+        ctx.metrics.clone(),
+        shutdown.clone(),
+        reconcile,
+    )
+    .await;
 }
 
 /// Which queues a change wakes.
@@ -177,13 +262,18 @@ fn dispatcher(
     nodes: &VpsieNodes,
     rebalances: &Rebalances,
     policies: &Policies,
+    configs: &Configs,
 ) -> autoscaler_cluster::Listener {
     let (groups, nodes) = (groups.queue.clone(), nodes.queue.clone());
     let (rebalances, policies) = (rebalances.queue.clone(), policies.queue.clone());
+    let configs = configs.queue.clone();
     Arc::new(move |change| match change {
         Change::NodeGroup(group) => groups.add(ObjectKey::of(&**group)),
         Change::VPSieNode(node) => {
-            groups.add(ObjectKey::new(node.namespace().unwrap_or_default(), &node.spec.node_group_name));
+            groups.add(ObjectKey::new(
+                node.namespace().unwrap_or_default(),
+                &node.spec.node_group_name,
+            ));
             nodes.add(ObjectKey::of(&**node));
         }
         Change::Node(node) => {
@@ -191,13 +281,18 @@ fn dispatcher(
                 nodes.add(owner);
             }
         }
+        Change::Config(config) => configs.add(ObjectKey::of(&**config)),
         Change::Policy(policy) => policies.add(ObjectKey::of(&**policy)),
         Change::Rebalance(rebalance) => rebalances.add(ObjectKey::of(&**rebalance)),
         Change::Gone(Kind::NodeGroup, key) => groups.add(key.clone()),
         // The record of its group is gone with it: every group of the namespace counts anew.
         Change::Gone(Kind::VPSieNode, key) => {
             let of_namespace = index.node_groups();
-            for group in of_namespace.iter().map(|group| ObjectKey::of(&**group)).filter(|group| group.namespace == key.namespace) {
+            for group in of_namespace
+                .iter()
+                .map(|group| ObjectKey::of(&**group))
+                .filter(|group| group.namespace == key.namespace)
+            {
                 groups.add(group);
             }
         }

@@ -68,7 +68,9 @@ impl Catalogue {
         let slot = self.offers.lock().entry(id.clone()).or_default().clone();
         let ask = async { Ok(self.client.list_offers(&id).await?.iter().map(offering).collect()) };
         let answer = cached(&slot, self.pace.offers_ttl, ask).await?;
-        self.known_offers.lock().insert(datacenter.to_owned(), answer.to_vec());
+        self.known_offers
+            .lock()
+            .insert(datacenter.to_owned(), answer.to_vec());
         Ok(answer)
     }
 
@@ -84,7 +86,10 @@ impl Catalogue {
 
     /// Until when an offering is left alone, in milliseconds since the epoch.
     pub fn backoff_until_ms(&self, group: &ObjectKey, offering: &str) -> Option<i64> {
-        self.health.lock().get(&(group.clone(), offering.to_owned()))?.backoff_until_ms
+        self.health
+            .lock()
+            .get(&(group.clone(), offering.to_owned()))?
+            .backoff_until_ms
     }
 
     /// A purchase was refused or its node never came.
@@ -98,8 +103,13 @@ impl Catalogue {
         }
         health.failures = health.failures.saturating_add(1);
         let doublings = health.failures.saturating_sub(1).min(16);
-        let pause = self.pace.backoff_first.saturating_mul(1 << doublings).min(self.pace.backoff_max);
-        health.backoff_until_ms = Some(now_ms.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)));
+        let pause = self
+            .pace
+            .backoff_first
+            .saturating_mul(1 << doublings)
+            .min(self.pace.backoff_max);
+        health.backoff_until_ms =
+            Some(now_ms.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)));
     }
 
     /// A node of the offering came: all is well again.
@@ -133,7 +143,11 @@ async fn cached<T>(
 
 fn offering(offer: &Offer) -> Offering {
     let hourly = offer.price_hourly.unwrap_or(0.0);
-    let names = [Some(offer.id.to_string()), Some(offer.name.clone()), offer.identifier.clone()];
+    let names = [
+        Some(offer.id.to_string()),
+        Some(offer.name.clone()),
+        offer.identifier.clone(),
+    ];
     Offering {
         size: offer.id.0,
         names: names.into_iter().flatten().collect(),

@@ -16,7 +16,11 @@ pub enum Error {
         source: vpsie_client::Error,
     },
     #[error("{field} of {object}: {problem}")]
-    Invalid { object: String, field: &'static str, problem: String },
+    Invalid {
+        object: String,
+        field: &'static str,
+        problem: String,
+    },
 }
 
 impl Error {

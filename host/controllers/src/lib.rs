@@ -10,6 +10,7 @@
 
 mod autoscaler;
 pub mod catalogue;
+pub mod config;
 pub mod context;
 mod credentials;
 mod error;

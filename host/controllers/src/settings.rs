@@ -56,20 +56,38 @@ pub struct Settings {
 
 impl Settings {
     pub fn of(config: Option<&AutoscalerConfig>) -> Self {
-        let global = config.and_then(|config| config.spec.global_settings.clone()).unwrap_or_default();
-        let rebalancer = config.and_then(|config| config.spec.rebalancer.clone()).unwrap_or_default();
+        let global = config
+            .and_then(|config| config.spec.global_settings.clone())
+            .unwrap_or_default();
+        let rebalancer = config
+            .and_then(|config| config.spec.rebalancer.clone())
+            .unwrap_or_default();
         let seconds = |value: Option<i32>, default: u64| {
-            Duration::from_secs(value.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(default))
+            Duration::from_secs(
+                value
+                    .and_then(|seconds| u64::try_from(seconds).ok())
+                    .unwrap_or(default),
+            )
         };
-        let reserved = config.and_then(|config| config.spec.system_reserved.clone()).unwrap_or_default();
+        let reserved = config
+            .and_then(|config| config.spec.system_reserved.clone())
+            .unwrap_or_default();
         Self {
-            max_cluster_workers: global.max_cluster_workers.and_then(|max| u32::try_from(max).ok()).filter(|max| *max > 0),
+            max_cluster_workers: global
+                .max_cluster_workers
+                .and_then(|max| u32::try_from(max).ok())
+                .filter(|max| *max > 0),
             node_ready_timeout: seconds(global.node_ready_timeout_seconds, 600),
             // The schema has refused what cannot be read.
-            drain_timeout: rebalancer.settings().map_or(Duration::from_secs(300), |settings| settings.drain_timeout),
+            drain_timeout: rebalancer
+                .settings()
+                .map_or(Duration::from_secs(300), |settings| settings.drain_timeout),
             pod_grace: seconds(global.unschedulable_pod_grace_period_seconds, 0),
             reserved: reserved_resources(&reserved),
-            removals_at_once: rebalancer.max_concurrent.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+            removals_at_once: rebalancer
+                .max_concurrent
+                .and_then(|n| u32::try_from(n).ok())
+                .unwrap_or(1),
         }
     }
 }
@@ -77,7 +95,13 @@ impl Settings {
 /// What the kubelet and the system keep for themselves where nobody says otherwise: enough for the VPSie
 /// images that were seen, so that a first guess errs low.
 fn reserved_resources(reserved: &autoscaler_api::autoscaler_config::SystemReserved) -> Resources {
-    let cpu = reserved.cpu.as_ref().and_then(|amount| autoscaler_core::quantity::parse_milli(&amount.0).ok());
-    let memory = reserved.memory.as_ref().and_then(|amount| autoscaler_core::quantity::parse_units(&amount.0).ok());
+    let cpu = reserved
+        .cpu
+        .as_ref()
+        .and_then(|amount| autoscaler_core::quantity::parse_milli(&amount.0).ok());
+    let memory = reserved
+        .memory
+        .as_ref()
+        .and_then(|amount| autoscaler_core::quantity::parse_units(&amount.0).ok());
     Resources::cpu_memory(cpu.unwrap_or(100), memory.unwrap_or(512 << 20))
 }

@@ -144,16 +144,18 @@ fn purchase(
         .take(FALLBACKS)
         .collect();
     let mut text = format!(
-        "{} × {} for {}: the cheapest of {} for {} pods, {}/h",
-        part.count,
-        snapshot.catalogue.template_name(part.template),
-        snapshot.catalogue.group_name(demand.group),
+        "the cheapest of {} offerings for {} pods, {} per hour",
         candidates.len(),
         demand.total_pods(),
         money(part.cost),
     );
     if let Some(next) = fallbacks.first() {
-        text.push_str(&format!("; else {}", snapshot.catalogue.template_name(*next)));
+        let offering = snapshot
+            .catalogue
+            .templates
+            .get(*next as usize)
+            .map_or("?", |next| next.offering.as_str());
+        text.push_str(&format!("; else {offering}"));
     }
     Purchase {
         template: part.template,

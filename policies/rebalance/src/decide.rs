@@ -114,10 +114,7 @@ impl<'a> Round<'a> {
     fn remove_idle(&mut self, node: &Node<'_>) {
         match self.limit(node) {
             Some(reason) => self.keep(node, reason),
-            None => self.remove(
-                node,
-                Reason::new("Idle", format!("{} has no pod to move", node.name)),
-            ),
+            None => self.remove(node, Reason::new("Idle", "it has no pod to move")),
         }
     }
 
@@ -146,8 +143,7 @@ impl<'a> Round<'a> {
         // A batch of its own: the pods must have moved before the next node is drained.
         self.batch += 1;
         let text = format!(
-            "{} is used at {}.{} % and its {} pods fit on other nodes",
-            node.name,
+            "it is used at {}.{} %, and its {} pods fit on other nodes",
             node.busiest_permille / 10,
             node.busiest_permille % 10,
             node.pods_to_move

@@ -67,6 +67,7 @@ fn definition() -> Value {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "cases write their values in place")]
 fn widget(name: &str, spec: Value) -> Value {
     json!({"apiVersion": format!("{GROUP}/v1"), "kind": "Widget", "metadata": {"name": name}, "spec": spec})
 }

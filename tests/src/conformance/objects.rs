@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Session;
 
+#[expect(clippy::needless_pass_by_value, reason = "cases write their values in place")]
 pub(super) fn config_map(name: &str, data: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
 }

@@ -239,6 +239,7 @@ impl Session {
     }
 
     /// Writes down any value.
+    #[expect(clippy::needless_pass_by_value, reason = "cases write their values in place")]
     pub fn note_value(&mut self, step: &str, value: Value) {
         let entry = self.masked(json!({"step": step, "value": value}), "");
         self.steps.push(entry);

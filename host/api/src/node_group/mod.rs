@@ -256,24 +256,6 @@ impl NodeGroupSpec {
             up.memory_threshold_or_default() != preset.memory_threshold_or_default(),
             "spec.scaleUpPolicy.memoryThreshold",
         );
-        let (down, preset) = (self.scale_down_policy_or_default(), ScaleDownPolicy::default());
-        check(
-            down.stabilization_window_seconds_or_default()
-                != preset.stabilization_window_seconds_or_default(),
-            "spec.scaleDownPolicy.stabilizationWindowSeconds",
-        );
-        check(
-            down.cpu_threshold_or_default() != preset.cpu_threshold_or_default(),
-            "spec.scaleDownPolicy.cpuThreshold",
-        );
-        check(
-            down.memory_threshold_or_default() != preset.memory_threshold_or_default(),
-            "spec.scaleDownPolicy.memoryThreshold",
-        );
-        check(
-            down.cooldown_seconds_or_default() != preset.cooldown_seconds_or_default(),
-            "spec.scaleDownPolicy.cooldownSeconds",
-        );
         fields
     }
 }

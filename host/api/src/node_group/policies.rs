@@ -104,22 +104,19 @@ pub struct ScaleDownPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(default = "some_true")]
     pub enabled: Option<bool>,
-    /// Seconds that a node must have been unneeded before it goes. Without effect in this version: the
-    /// configuration of the rebalance policy decides.
+    /// Seconds after the group last grew before it shrinks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0), default = "down_window")]
     pub stabilization_window_seconds: Option<i32>,
-    /// A node whose pods request more than this per cent of its cpu is needed. Without effect in this version:
-    /// the configuration of the rebalance policy decides.
+    /// A node whose pods request at least this per cent of its cpu is needed. The built-in policy heeds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100), default = "down_threshold")]
     pub cpu_threshold: Option<i32>,
-    /// A node whose pods request more than this per cent of its memory is needed. Without effect in this version:
-    /// the configuration of the rebalance policy decides.
+    /// A node whose pods request at least this per cent of its memory is needed. The built-in policy heeds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100), default = "down_threshold")]
     pub memory_threshold: Option<i32>,
-    /// Seconds between two removals. Without effect in this version.
+    /// Seconds after a removal before the group shrinks again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0), default = "down_cooldown")]
     pub cooldown_seconds: Option<i32>,

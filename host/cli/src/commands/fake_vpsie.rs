@@ -20,7 +20,10 @@ pub(crate) fn run(options: &FakeVpsie) -> anyhow::Result<()> {
 }
 
 async fn serve(options: &FakeVpsie) -> anyhow::Result<()> {
-    let config = options.config.as_deref().map_or_else(|| Ok(Config::default()), read)?;
+    let config = options
+        .config
+        .as_deref()
+        .map_or_else(|| Ok(Config::default()), read)?;
     let now: fake_vpsie::Now = Arc::new(jiff::Timestamp::now);
     let listener = tokio::net::TcpListener::bind(options.listen)
         .await

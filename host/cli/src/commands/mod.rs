@@ -30,6 +30,8 @@ async fn cluster(kubeconfig: Option<&Path>) -> anyhow::Result<kube::Config> {
             let config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
             config.with_context(|| format!("using {}", file.display()))
         }
-        None => kube::Config::infer().await.context("finding a cluster: give --kubeconfig, or run in a pod"),
+        None => kube::Config::infer()
+            .await
+            .context("finding a cluster: give --kubeconfig, or run in a pod"),
     }
 }

@@ -16,12 +16,16 @@ fn check(options: &PolicyCheck) -> anyhow::Result<()> {
     let file = &options.file;
     let component = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
     let engine = Engine::new().context("starting the policy engine")?;
-    let policy = engine.compile(&component).with_context(|| format!("checking {}", file.display()))?;
+    let policy = engine
+        .compile(&component)
+        .with_context(|| format!("checking {}", file.display()))?;
 
     let mut kinds = Vec::new();
     let mut problems = 0;
     for kind in policy.kinds() {
-        let Some(description) = policy.description(kind) else { continue };
+        let Some(description) = policy.description(kind) else {
+            continue;
+        };
         let diagnostics = match options.config.as_deref() {
             Some(config) => policy
                 .validate_config(kind, config, &Limits::default())
@@ -43,7 +47,10 @@ fn check(options: &PolicyCheck) -> anyhow::Result<()> {
     }
     let report = json!({"digest": policy.digest(), "bytes": component.len(), "kinds": kinds});
     let text = if options.json {
-        format!("{}\n", serde_json::to_string_pretty(&report).context("writing the report as JSON")?)
+        format!(
+            "{}\n",
+            serde_json::to_string_pretty(&report).context("writing the report as JSON")?
+        )
     } else {
         table(&report)
     };
@@ -57,9 +64,20 @@ fn check(options: &PolicyCheck) -> anyhow::Result<()> {
 fn table(report: &Value) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut out = String::new();
-    let _ = writeln!(out, "digest  {}\nbytes   {}", text(&report["digest"]), report["bytes"]);
+    let _ = writeln!(
+        out,
+        "digest  {}\nbytes   {}",
+        text(&report["digest"]),
+        report["bytes"]
+    );
     for kind in report["kinds"].as_array().into_iter().flatten() {
-        let _ = writeln!(out, "{:<16}{} {}", text(&kind["kind"]), text(&kind["name"]), text(&kind["version"]));
+        let _ = writeln!(
+            out,
+            "{:<16}{} {}",
+            text(&kind["kind"]),
+            text(&kind["name"]),
+            text(&kind["version"])
+        );
         for found in kind["diagnostics"].as_array().into_iter().flatten() {
             let _ = writeln!(out, "  {}: {}", text(&found["path"]), text(&found["message"]));
             if found["hint"] != "" {

@@ -31,7 +31,8 @@ async fn control(options: Run) -> anyhow::Result<()> {
     if let Some(url) = &options.vpsie_url {
         settings.base_url.clone_from(url);
     }
-    let transport = Arc::new(HttpTransport::new(HttpSettings::default()).context("setting up the VPSie connection")?);
+    let transport =
+        Arc::new(HttpTransport::new(HttpSettings::default()).context("setting up the VPSie connection")?);
     let vpsie = vpsie_client::Client::new(settings, transport, now.clone(), metrics.clone())
         .context("setting up the VPSie client")?;
 
@@ -53,7 +54,15 @@ async fn control(options: Run) -> anyhow::Result<()> {
         ids: Arc::new(Clocked::starting_at(now())),
         observer: Arc::new(Silent),
     };
-    let autoscaler = Autoscaler::new(reads, effects, vpsie, engine, policies, metrics, options_of_process);
+    let autoscaler = Autoscaler::new(
+        reads,
+        effects,
+        vpsie,
+        engine,
+        policies,
+        metrics,
+        options_of_process,
+    );
 
     let listener = tokio::net::TcpListener::bind(options.metrics_addr)
         .await
@@ -65,7 +74,10 @@ async fn control(options: Run) -> anyhow::Result<()> {
     let endpoints = http::router(http::Health::new(&autoscaler.context(), autoscaler.feed()));
     let until = stop.clone().cancelled_owned();
     let serving = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, endpoints).with_graceful_shutdown(until).await {
+        if let Err(error) = axum::serve(listener, endpoints)
+            .with_graceful_shutdown(until)
+            .await
+        {
             tracing::error!("serving /metrics, /healthz and /readyz ended: {error}");
         }
     });

@@ -7,7 +7,12 @@ use k8s_openapi::api::core::v1::{Node, Taint as KubeTaint};
 
 /// What a node offers to pods.
 pub(crate) fn allocatable(node: &Node, names: &mut ResourceNames) -> Resources {
-    resources(node.status.as_ref().and_then(|status| status.allocatable.as_ref()), names)
+    resources(
+        node.status
+            .as_ref()
+            .and_then(|status| status.allocatable.as_ref()),
+        names,
+    )
 }
 
 /// Whether the kubelet reports the node ready.
@@ -45,19 +50,42 @@ fn taint(taint: &KubeTaint) -> Option<Taint> {
 
 /// Why a node may not be removed for lack of load: the opt-outs of ours and of other autoscalers.
 pub(crate) fn protection(node: &Node) -> Option<(String, String)> {
-    let annotation = |key: &str| node.metadata.annotations.as_ref().and_then(|all| all.get(key)).map(String::as_str);
-    let label = |key: &str| node.metadata.labels.as_ref().and_then(|all| all.get(key)).map(String::as_str);
+    let annotation = |key: &str| {
+        node.metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(key))
+            .map(String::as_str)
+    };
+    let label = |key: &str| {
+        node.metadata
+            .labels
+            .as_ref()
+            .and_then(|all| all.get(key))
+            .map(String::as_str)
+    };
     let opt_outs = [
         (labels::PROTECTED, annotation(labels::PROTECTED) == Some("true")),
-        (labels::SCALE_DOWN, annotation(labels::SCALE_DOWN) == Some("disabled")),
-        (labels::SCALE_DOWN_DISABLED, label(labels::SCALE_DOWN_DISABLED) == Some("true")),
-        (CA_SCALE_DOWN_DISABLED, annotation(CA_SCALE_DOWN_DISABLED) == Some("true")),
+        (
+            labels::SCALE_DOWN,
+            annotation(labels::SCALE_DOWN) == Some("disabled"),
+        ),
+        (
+            labels::SCALE_DOWN_DISABLED,
+            label(labels::SCALE_DOWN_DISABLED) == Some("true"),
+        ),
+        (
+            CA_SCALE_DOWN_DISABLED,
+            annotation(CA_SCALE_DOWN_DISABLED) == Some("true"),
+        ),
         (DO_NOT_DISRUPT, annotation(DO_NOT_DISRUPT) == Some("true")),
     ];
-    opt_outs
-        .into_iter()
-        .find(|(_, set)| *set)
-        .map(|(key, _)| ("ScaleDownDisabledAnnotation".to_owned(), format!("the node carries {key}")))
+    opt_outs.into_iter().find(|(_, set)| *set).map(|(key, _)| {
+        (
+            "ScaleDownDisabledAnnotation".to_owned(),
+            format!("the node carries {key}"),
+        )
+    })
 }
 
 /// Opt-out of nodes for users of Cluster Autoscaler.

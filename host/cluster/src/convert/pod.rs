@@ -2,8 +2,9 @@
 
 use super::requests::requests_of_template;
 use autoscaler_core::model::{
-    HostPort, LabelOperator, LabelRequirement, LabelSelector, Labels, NodeSelector, NodeSelectorTerm, PodAffinityTerm,
-    PodClass, ResourceNames, SpreadConstraint, TaintEffect, Toleration, TolerationOperator, WhenUnsatisfiable,
+    HostPort, LabelOperator, LabelRequirement, LabelSelector, Labels, NodeSelector, NodeSelectorTerm,
+    PodAffinityTerm, PodClass, ResourceNames, SpreadConstraint, TaintEffect, Toleration, TolerationOperator,
+    WhenUnsatisfiable,
 };
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
@@ -22,8 +23,14 @@ pub(crate) struct Surroundings {
 
 /// Whether the class of a pod changes when its surroundings do.
 pub(crate) fn depends_on_surroundings(pod: &core::Pod) -> bool {
-    let Some(spec) = pod.spec.as_ref() else { return false };
-    let claims = spec.volumes.iter().flatten().any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some());
+    let Some(spec) = pod.spec.as_ref() else {
+        return false;
+    };
+    let claims = spec
+        .volumes
+        .iter()
+        .flatten()
+        .any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some());
     claims || terms(spec).any(|term| term.namespace_selector.is_some())
 }
 
@@ -39,10 +46,20 @@ fn terms(spec: &core::PodSpec) -> impl Iterator<Item = &core::PodAffinityTerm> {
 /// Since when the scheduler calls the pod unschedulable, in milliseconds since the epoch.
 pub(crate) fn unschedulable_since(pod: &core::Pod) -> Option<i64> {
     let status = pod.status.as_ref()?;
-    let condition = status.conditions.iter().flatten().find(|condition| condition.type_ == "PodScheduled")?;
+    let condition = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled")?;
     let waits = condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable");
-    let gated = pod.spec.as_ref().is_some_and(|spec| spec.scheduling_gates.as_ref().is_some_and(|g| !g.is_empty()));
-    let since = condition.last_transition_time.as_ref().or(pod.metadata.creation_timestamp.as_ref());
+    let gated = pod
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.scheduling_gates.as_ref().is_some_and(|g| !g.is_empty()));
+    let since = condition
+        .last_transition_time
+        .as_ref()
+        .or(pod.metadata.creation_timestamp.as_ref());
     (waits && !gated).then(|| since.map_or(0, |time| time.0.as_millisecond()))
 }
 
@@ -50,7 +67,13 @@ pub(crate) fn unschedulable_since(pod: &core::Pod) -> Option<i64> {
 pub(crate) fn pod_class(pod: &core::Pod, names: &mut ResourceNames, around: &Surroundings) -> PodClass {
     let namespace = pod.metadata.namespace.clone().unwrap_or_default();
     let labels = pod.metadata.labels.clone().unwrap_or_default();
-    let Some(spec) = pod.spec.as_ref() else { return PodClass { namespace, labels, ..PodClass::default() } };
+    let Some(spec) = pod.spec.as_ref() else {
+        return PodClass {
+            namespace,
+            labels,
+            ..PodClass::default()
+        };
+    };
     let mut class = class_of_template(&namespace, labels, spec, names, around);
     class.volume_topology = volume_topology(pod, spec, &namespace, around);
     class
@@ -66,7 +89,10 @@ pub(crate) fn class_of_template(
 ) -> PodClass {
     let affinity = spec.affinity.as_ref();
     let required = |list: Option<&Vec<core::PodAffinityTerm>>| -> Vec<PodAffinityTerm> {
-        list.into_iter().flatten().map(|term| affinity_term(term, namespace, &labels, around)).collect()
+        list.into_iter()
+            .flatten()
+            .map(|term| affinity_term(term, namespace, &labels, around))
+            .collect()
     };
     let with = affinity.and_then(|a| a.pod_affinity.as_ref());
     let against = affinity.and_then(|a| a.pod_anti_affinity.as_ref());
@@ -81,7 +107,9 @@ pub(crate) fn class_of_template(
             .and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref())
             .map(node_selector),
         volume_topology: None,
-        pod_affinity: required(with.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref())),
+        pod_affinity: required(
+            with.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()),
+        ),
         pod_anti_affinity: required(
             against.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()),
         ),
@@ -127,18 +155,27 @@ fn requirement(key: &str, operator: &str, values: Option<&Vec<String>>) -> Optio
         "Lt" => LabelOperator::Lt,
         _ => return None,
     };
-    Some(LabelRequirement { key: key.to_owned(), operator, values: values.cloned().unwrap_or_default() })
+    Some(LabelRequirement {
+        key: key.to_owned(),
+        operator,
+        values: values.cloned().unwrap_or_default(),
+    })
 }
 
 fn node_selector(selector: &core::NodeSelector) -> NodeSelector {
     let requirements = |list: Option<&Vec<core::NodeSelectorRequirement>>| {
-        list.into_iter().flatten().filter_map(|r| requirement(&r.key, &r.operator, r.values.as_ref())).collect()
+        list.into_iter()
+            .flatten()
+            .filter_map(|r| requirement(&r.key, &r.operator, r.values.as_ref()))
+            .collect()
     };
     let term = |term: &core::NodeSelectorTerm| NodeSelectorTerm {
         match_expressions: requirements(term.match_expressions.as_ref()),
         match_fields: requirements(term.match_fields.as_ref()),
     };
-    NodeSelector { terms: selector.node_selector_terms.iter().map(term).collect() }
+    NodeSelector {
+        terms: selector.node_selector_terms.iter().map(term).collect(),
+    }
 }
 
 pub(crate) fn label_selector(selector: &meta::LabelSelector) -> LabelSelector {
@@ -186,7 +223,10 @@ fn affinity_term(
     let mut namespaces = term.namespaces.clone().unwrap_or_default();
     if let Some(selector) = term.namespace_selector.as_ref() {
         let selector = label_selector(selector);
-        let chosen = around.namespaces.iter().filter(|(_, labels)| selector.matches(labels));
+        let chosen = around
+            .namespaces
+            .iter()
+            .filter(|(_, labels)| selector.matches(labels));
         namespaces.extend(chosen.map(|(name, _)| name.clone()));
     } else if namespaces.is_empty() {
         namespaces.push(namespace.to_owned());
@@ -228,7 +268,11 @@ fn spread(constraint: &core::TopologySpreadConstraint, labels: &Labels) -> Sprea
 
 fn host_ports(spec: &core::PodSpec) -> Vec<HostPort> {
     let host_network = spec.host_network == Some(true);
-    let sidecars = spec.init_containers.iter().flatten().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let sidecars = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .filter(|c| c.restart_policy.as_deref() == Some("Always"));
     let mut ports: Vec<HostPort> = spec
         .containers
         .iter()
@@ -239,7 +283,11 @@ fn host_ports(spec: &core::PodSpec) -> Vec<HostPort> {
             Some(HostPort {
                 port: u16::try_from(number).ok().filter(|number| *number > 0)?,
                 protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
-                host_ip: port.host_ip.clone().filter(|ip| ip != "0.0.0.0").unwrap_or_default(),
+                host_ip: port
+                    .host_ip
+                    .clone()
+                    .filter(|ip| ip != "0.0.0.0")
+                    .unwrap_or_default(),
             })
         })
         .collect();
@@ -264,11 +312,17 @@ fn volume_topology(
             (None, Some(_)) => format!("{pod_name}-{}", volume.name),
             (None, None) => continue,
         };
-        let Some(claim) = around.claims.get(&(namespace.to_owned(), claim)).and_then(|claim| claim.spec.as_ref())
+        let Some(claim) = around
+            .claims
+            .get(&(namespace.to_owned(), claim))
+            .and_then(|claim| claim.spec.as_ref())
         else {
             continue;
         };
-        let bound = claim.volume_name.as_ref().and_then(|name| around.volumes.get(name));
+        let bound = claim
+            .volume_name
+            .as_ref()
+            .and_then(|name| around.volumes.get(name));
         let place = match bound {
             Some(volume) => volume
                 .spec
@@ -276,7 +330,10 @@ fn volume_topology(
                 .and_then(|spec| spec.node_affinity.as_ref())
                 .and_then(|affinity| affinity.required.as_ref())
                 .map(node_selector),
-            None => claim.storage_class_name.as_ref().and_then(|name| allowed_topologies(around.storage_classes.get(name)?)),
+            None => claim
+                .storage_class_name
+                .as_ref()
+                .and_then(|name| allowed_topologies(around.storage_classes.get(name)?)),
         };
         sum = match (sum, place) {
             (Some(a), Some(b)) => Some(conjunction(&a, &b)),
@@ -297,14 +354,27 @@ fn allowed_topologies(class: &k8s_openapi::api::storage::v1::StorageClass) -> Op
             .collect(),
         match_fields: Vec::new(),
     };
-    Some(NodeSelector { terms: topologies.iter().map(term).collect() })
+    Some(NodeSelector {
+        terms: topologies.iter().map(term).collect(),
+    })
 }
 
 /// Both selectors at once: every pair of their terms.
 fn conjunction(a: &NodeSelector, b: &NodeSelector) -> NodeSelector {
     let join = |x: &NodeSelectorTerm, y: &NodeSelectorTerm| NodeSelectorTerm {
-        match_expressions: x.match_expressions.iter().chain(&y.match_expressions).cloned().collect(),
+        match_expressions: x
+            .match_expressions
+            .iter()
+            .chain(&y.match_expressions)
+            .cloned()
+            .collect(),
         match_fields: x.match_fields.iter().chain(&y.match_fields).cloned().collect(),
     };
-    NodeSelector { terms: a.terms.iter().flat_map(|x| b.terms.iter().map(move |y| join(x, y))).collect() }
+    NodeSelector {
+        terms: a
+            .terms
+            .iter()
+            .flat_map(|x| b.terms.iter().map(move |y| join(x, y)))
+            .collect(),
+    }
 }

@@ -28,7 +28,9 @@ pub(crate) fn resources(list: Option<&Quantities>, names: &mut ResourceNames) ->
 }
 
 fn of_container(container: &Container, names: &mut ResourceNames) -> Resources {
-    let Some(spec) = container.resources.as_ref() else { return Resources::default() };
+    let Some(spec) = container.resources.as_ref() else {
+        return Resources::default();
+    };
     // A limit without a request is a request: the API server fills it in for pods, not for pod templates.
     let mut requests = spec.limits.clone().unwrap_or_default();
     requests.extend(spec.requests.clone().unwrap_or_default());
@@ -90,10 +92,30 @@ mod tests {
     #[test]
     fn requests_follow_the_scheduler() {
         let cases = [
-            ("sum of containers", vec![container("100m", None), container("200m", None)], vec![], 300),
-            ("a big init container", vec![container("100m", None)], vec![container("1", None)], 1000),
-            ("a small init container", vec![container("500m", None)], vec![container("100m", None)], 500),
-            ("a sidecar stays", vec![container("500m", None)], vec![container("100m", Some("Always"))], 600),
+            (
+                "sum of containers",
+                vec![container("100m", None), container("200m", None)],
+                vec![],
+                300,
+            ),
+            (
+                "a big init container",
+                vec![container("100m", None)],
+                vec![container("1", None)],
+                1000,
+            ),
+            (
+                "a small init container",
+                vec![container("500m", None)],
+                vec![container("100m", None)],
+                500,
+            ),
+            (
+                "a sidecar stays",
+                vec![container("500m", None)],
+                vec![container("100m", Some("Always"))],
+                600,
+            ),
             (
                 "an init container beside an earlier sidecar",
                 vec![container("100m", None)],
@@ -125,6 +147,9 @@ mod tests {
         let mut names = ResourceNames::default();
         let got = requests_of_template(&pod, &mut names);
         let gpu = names.intern("example.com/gpu");
-        assert_eq!((got.cpu_milli, got.memory, got.get(gpu)), (1050, (1 << 30) + (10 << 20), 2));
+        assert_eq!(
+            (got.cpu_milli, got.memory, got.get(gpu)),
+            (1050, (1 << 30) + (10 << 20), 2)
+        );
     }
 }

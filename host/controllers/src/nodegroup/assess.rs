@@ -41,34 +41,54 @@ pub(super) struct Assessment {
 }
 
 pub(super) fn assess(facts: &Facts<'_>) -> Assessment {
-    let Facts { group, nodes, now, .. } = facts;
+    let Facts {
+        group, nodes, now, ..
+    } = facts;
     let mut status = group.status.clone().unwrap_or_default();
     let generation = group.metadata.generation;
-    let alive = || nodes.iter().filter(|node| node.metadata.deletion_timestamp.is_none());
+    let alive = || {
+        nodes
+            .iter()
+            .filter(|node| node.metadata.deletion_timestamp.is_none())
+    };
     let in_phase = |phase: Phase| alive().filter(|node| node.phase() == phase).count();
     let ready = in_phase(Phase::Ready);
     let current = ready + in_phase(Phase::Provisioned) + in_phase(Phase::Joining);
-    let desired = alive().count().max(usize::try_from(group.spec.floor()).unwrap_or(0));
+    let desired = alive()
+        .count()
+        .max(usize::try_from(group.spec.floor()).unwrap_or(0));
     let leaving = nodes.len() - alive().count();
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     status.current_nodes = number(current);
     status.desired_nodes = number(desired);
     status.ready_nodes = number(ready);
     status.observed_generation = generation;
-    status.last_reconcile_trigger =
-        labels::reconcile_trigger(group.annotations()).map(str::to_owned).or(status.last_reconcile_trigger);
+    status.last_reconcile_trigger = labels::reconcile_trigger(group.annotations())
+        .map(str::to_owned)
+        .or(status.last_reconcile_trigger);
     status.nodes = nodes.iter().map(|node| group_node(node)).collect();
     note_times(&mut status, nodes);
     note_provider_groups(&mut status, nodes);
 
     let trouble = facts.trouble.cloned().or_else(|| failure(nodes));
     let mut update = |type_: &str, holds: bool, reason: &str, message: String| {
-        let update = ConditionUpdate { type_, status: holds.into(), reason, message, observed_generation: generation };
+        let update = ConditionUpdate {
+            type_,
+            status: holds.into(),
+            reason,
+            message,
+            observed_generation: generation,
+        };
         set(&mut status.conditions, update, *now);
     };
     match &trouble {
         Some(trouble) => update(types::READY, false, trouble.reason, trouble.message.clone()),
-        None => update(types::READY, true, reasons::READY, format!("{ready} of {desired} nodes are ready")),
+        None => update(
+            types::READY,
+            true,
+            reasons::READY,
+            format!("{ready} of {desired} nodes are ready"),
+        ),
     }
     let (scaling, why) = match (desired > ready, leaving > 0) {
         (true, _) => (true, reasons::SCALING_UP),
@@ -84,8 +104,18 @@ pub(super) fn assess(facts: &Facts<'_>) -> Assessment {
     let bound = |at: bool, reason: &'static str| if at { reason } else { reasons::WITHIN_LIMITS };
     let (min, max) = (group.spec.min_nodes, group.spec.max_nodes);
     let (at_min, at_max) = (number(desired) <= min, number(desired) >= max);
-    update(types::AT_MIN_CAPACITY, at_min, bound(at_min, reasons::AT_MINIMUM_CAPACITY), format!("minNodes is {min}"));
-    update(types::AT_MAX_CAPACITY, at_max, bound(at_max, reasons::AT_MAXIMUM_CAPACITY), format!("maxNodes is {max}"));
+    update(
+        types::AT_MIN_CAPACITY,
+        at_min,
+        bound(at_min, reasons::AT_MINIMUM_CAPACITY),
+        format!("minNodes is {min}"),
+    );
+    update(
+        types::AT_MAX_CAPACITY,
+        at_max,
+        bound(at_max, reasons::AT_MAXIMUM_CAPACITY),
+        format!("maxNodes is {max}"),
+    );
     let unsupported = group.spec.unsupported_fields();
     if unsupported.is_empty() {
         conditions::remove(&mut status.conditions, types::UNSUPPORTED_FIELDS);
@@ -94,7 +124,10 @@ pub(super) fn assess(facts: &Facts<'_>) -> Assessment {
         update(types::UNSUPPORTED_FIELDS, true, reasons::NO_EFFECT, message);
     }
 
-    let before = group.status.as_ref().and_then(|status| conditions::get(&status.conditions, types::READY));
+    let before = group
+        .status
+        .as_ref()
+        .and_then(|status| conditions::get(&status.conditions, types::READY));
     let news = trouble
         .filter(|trouble| before.and_then(|condition| condition.reason.as_deref()) != Some(trouble.reason))
         .map(|trouble| (trouble.reason.to_owned(), trouble.message));
@@ -115,10 +148,15 @@ pub(super) fn assess(facts: &Facts<'_>) -> Assessment {
 
 /// The group's own trouble: what its newest failed node says.
 fn failure(nodes: &[Arc<VPSieNode>]) -> Option<Trouble> {
-    let failed = nodes.iter().filter(|node| node.phase() == Phase::Failed && node.metadata.deletion_timestamp.is_none());
+    let failed = nodes
+        .iter()
+        .filter(|node| node.phase() == Phase::Failed && node.metadata.deletion_timestamp.is_none());
     let newest = failed.max_by_key(|node| node.metadata.creation_timestamp.as_ref().map(|time| time.0))?;
     let status = newest.status.as_ref()?;
-    let message = status.last_error.clone().unwrap_or_else(|| "a node could not be provisioned".to_owned());
+    let message = status
+        .last_error
+        .clone()
+        .unwrap_or_else(|| "a node could not be provisioned".to_owned());
     let reason = match status.reason.as_deref() {
         Some(reasons::CAPACITY_LIMIT_REACHED) => reasons::CLUSTER_CAPACITY_LIMIT_REACHED,
         _ => reasons::NODE_PROVISIONING_FAILED,
@@ -141,11 +179,20 @@ fn group_node(node: &VPSieNode) -> GroupNode {
 
 /// Times of the last growth and shrinkage are read off the objects: they survive a restart.
 fn note_times(status: &mut NodeGroupStatus, nodes: &[Arc<VPSieNode>]) {
-    let created = nodes.iter().filter_map(|node| node.metadata.creation_timestamp.clone());
+    let created = nodes
+        .iter()
+        .filter_map(|node| node.metadata.creation_timestamp.clone());
     status.last_scale_up_time = newest(created.chain(status.last_scale_up_time.take()));
-    let deleted = nodes.iter().filter_map(|node| node.metadata.deletion_timestamp.clone());
+    let deleted = nodes
+        .iter()
+        .filter_map(|node| node.metadata.deletion_timestamp.clone());
     status.last_scale_down_time = newest(deleted.chain(status.last_scale_down_time.take()));
-    status.last_scale_time = newest([&status.last_scale_up_time, &status.last_scale_down_time].into_iter().flatten().cloned());
+    status.last_scale_time = newest(
+        [&status.last_scale_up_time, &status.last_scale_down_time]
+            .into_iter()
+            .flatten()
+            .cloned(),
+    );
 }
 
 fn newest(times: impl Iterator<Item = Time>) -> Option<Time> {
@@ -154,8 +201,11 @@ fn newest(times: impl Iterator<Item = Time>) -> Option<Time> {
 
 /// The provider's groups that nodes of this group were added to.
 fn note_provider_groups(status: &mut NodeGroupStatus, nodes: &[Arc<VPSieNode>]) {
-    let mut known: BTreeMap<String, ProviderGroup> =
-        status.groups.drain(..).map(|group| (group.offering_id.clone(), group)).collect();
+    let mut known: BTreeMap<String, ProviderGroup> = status
+        .groups
+        .drain(..)
+        .map(|group| (group.offering_id.clone(), group))
+        .collect();
     for node in nodes {
         let number = node.status.as_ref().and_then(|status| status.vpsie_group_id);
         if let Some(number) = number {
@@ -170,7 +220,10 @@ fn note_provider_groups(status: &mut NodeGroupStatus, nodes: &[Arc<VPSieNode>]) 
             );
         }
     }
-    status.vpsie_group_id = known.values().find_map(|group| group.vpsie_group_id).or(status.vpsie_group_id);
+    status.vpsie_group_id = known
+        .values()
+        .find_map(|group| group.vpsie_group_id)
+        .or(status.vpsie_group_id);
     status.groups = known.into_values().collect();
 }
 

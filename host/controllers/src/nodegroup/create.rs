@@ -37,11 +37,15 @@ pub(crate) fn new_vpsie_node(group: &NodeGroup, new: NewNode) -> VPSieNode {
     node.metadata.finalizers = Some(vec![labels::VPSIE_NODE_FINALIZER.to_owned()]);
     node.metadata.owner_references = group.controller_owner_ref(&()).map(|owner| vec![owner]);
     node.labels_mut().extend(
-        [(labels::MANAGED, labels::TRUE.to_owned()), (labels::NODE_GROUP, group.name_any())]
-            .map(|(key, value)| (key.to_owned(), value)),
+        [
+            (labels::MANAGED, labels::TRUE.to_owned()),
+            (labels::NODE_GROUP, group.name_any()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value)),
     );
     if let Some(since) = new.waiting_since {
-        node.annotations_mut().insert(WAITING_SINCE.to_owned(), since.to_string());
+        node.annotations_mut()
+            .insert(WAITING_SINCE.to_owned(), since.to_string());
     }
     node
 }

@@ -17,7 +17,10 @@ impl NodeGroups {
     pub(super) async fn delete(&self, key: &ObjectKey, group: &NodeGroup) -> Result<Next, Error> {
         let nodes = self.ctx.index.vpsie_nodes_of(key);
         if !nodes.is_empty() {
-            for node in nodes.iter().filter(|node| node.metadata.deletion_timestamp.is_none()) {
+            for node in nodes
+                .iter()
+                .filter(|node| node.metadata.deletion_timestamp.is_none())
+            {
                 self.delete_node(node).await?;
             }
             self.write_status(key, group, &nodes, None).await?;
@@ -48,22 +51,61 @@ impl NodeGroups {
         let others = self.ctx.index.node_groups();
         let used: BTreeSet<i64> = others
             .iter()
-            .filter(|other| ObjectKey::of(&***other) != *key && other.spec.resource_identifier == group.spec.resource_identifier)
-            .flat_map(|other| other.status.iter().flat_map(|status| &status.groups).filter_map(|provider| provider.kube_size_id))
+            .filter(|other| {
+                ObjectKey::of(&***other) != *key
+                    && other.spec.resource_identifier == group.spec.resource_identifier
+            })
+            .flat_map(|other| {
+                other
+                    .status
+                    .iter()
+                    .flat_map(|status| &status.groups)
+                    .filter_map(|provider| provider.kube_size_id)
+            })
             .collect();
         let listed = match self.ctx.catalogue.groups(&cluster, Duration::ZERO).await {
             Ok(listed) => listed,
             Err(vpsie_client::Error::NotFound { .. }) => return Ok(()),
-            Err(source) => return Err(Error::Vpsie { action: "listing the cluster's groups", source }),
+            Err(source) => {
+                return Err(Error::Vpsie {
+                    action: "listing the cluster's groups",
+                    source,
+                });
+            }
         };
-        for provider in listed.iter().filter(|provider| ours.contains(&provider.size.0) && !used.contains(&provider.size.0)) {
-            let Some(uuid) = provider.uuid.as_ref().filter(|_| provider.nodes_count.unwrap_or(0) == 0) else { continue };
-            match self.ctx.vpsie.delete_group(uuid, "node group deleted", &key.to_string()).await {
+        for provider in listed
+            .iter()
+            .filter(|provider| ours.contains(&provider.size.0) && !used.contains(&provider.size.0))
+        {
+            let Some(uuid) = provider
+                .uuid
+                .as_ref()
+                .filter(|_| provider.nodes_count.unwrap_or(0) == 0)
+            else {
+                continue;
+            };
+            match self
+                .ctx
+                .vpsie
+                .delete_group(uuid, "node group deleted", &key.to_string())
+                .await
+            {
                 Ok(()) | Err(vpsie_client::Error::NotFound { .. }) => {}
-                Err(source) => return Err(Error::Vpsie { action: "deleting a group", source }),
+                Err(source) => {
+                    return Err(Error::Vpsie {
+                        action: "deleting a group",
+                        source,
+                    });
+                }
             }
             let note = format!("removed the provider's group {}", provider.name);
-            self.ctx.events.publish(&group.object_ref(&()), EventType::Normal, reasons::DELETING, "Delete", note);
+            self.ctx.events.publish(
+                &group.object_ref(&()),
+                EventType::Normal,
+                reasons::DELETING,
+                "Delete",
+                note,
+            );
         }
         Ok(())
     }

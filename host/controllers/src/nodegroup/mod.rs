@@ -40,7 +40,12 @@ pub struct NodeGroups {
 
 impl NodeGroups {
     pub fn new(ctx: Arc<Context>, pace: Pace, nodes: Arc<Queue<ObjectKey>>) -> Self {
-        Self { ctx, pace, queue: Arc::new(Queue::new()), nodes }
+        Self {
+            ctx,
+            pace,
+            queue: Arc::new(Queue::new()),
+            nodes,
+        }
     }
 
     /// Brings one NodeGroup a step further.
@@ -65,7 +70,11 @@ impl NodeGroups {
         if group.metadata.deletion_timestamp.is_some() {
             return self.delete(key, group).await;
         }
-        if !group.finalizers().iter().any(|name| name == labels::NODE_GROUP_FINALIZER) {
+        if !group
+            .finalizers()
+            .iter()
+            .any(|name| name == labels::NODE_GROUP_FINALIZER)
+        {
             let mut finalizers = group.finalizers().to_vec();
             finalizers.push(labels::NODE_GROUP_FINALIZER.to_owned());
             self.patch_finalizers(group, finalizers).await?;
@@ -86,7 +95,10 @@ impl NodeGroups {
     /// A new value of the trigger annotation wakes the group's nodes and forgets their failures.
     fn heed_trigger(&self, key: &ObjectKey, group: &NodeGroup) {
         let asked = labels::reconcile_trigger(group.annotations());
-        let heeded = group.status.as_ref().and_then(|status| status.last_reconcile_trigger.as_deref());
+        let heeded = group
+            .status
+            .as_ref()
+            .and_then(|status| status.last_reconcile_trigger.as_deref());
         if asked.is_none() || asked == heeded {
             return;
         }
@@ -96,7 +108,13 @@ impl NodeGroups {
         }
         let note = "reconcile-trigger: the group and its nodes are looked at now, failures are forgotten";
         tracing::info!(nodegroup = %key, "{note}");
-        self.ctx.events.publish(&group.object_ref(&()), EventType::Normal, "ReconcileTriggered", "Reconcile", note);
+        self.ctx.events.publish(
+            &group.object_ref(&()),
+            EventType::Normal,
+            "ReconcileTriggered",
+            "Reconcile",
+            note,
+        );
     }
 
     /// What VPSie says against the group's spec.
@@ -106,77 +124,155 @@ impl NodeGroups {
             vpsie_client::Error::NotFound { .. } => Trouble::new(missing, format!("{field}: {error}")),
             vpsie_client::Error::Unauthorized { .. }
             | vpsie_client::Error::CredentialsMissing { .. }
-            | vpsie_client::Error::Forbidden { .. } => Trouble::new(reasons::CREDENTIALS_REJECTED, error.to_string()),
+            | vpsie_client::Error::Forbidden { .. } => {
+                Trouble::new(reasons::CREDENTIALS_REJECTED, error.to_string())
+            }
             _ => Trouble::new(reasons::VPSIE_API_ERROR, error.to_string()),
         };
         let offered = match self.ctx.catalogue.offerings(&spec.datacenter_id).await {
             Ok(offered) => offered,
-            Err(error) => return Some(api_trouble(error, reasons::UNKNOWN_DATACENTER, "spec.datacenterID")),
+            Err(error) => {
+                return Some(api_trouble(
+                    error,
+                    reasons::UNKNOWN_DATACENTER,
+                    "spec.datacenterID",
+                ));
+            }
         };
         let inputs = Inputs {
             offerings: [(spec.datacenter_id.clone(), offered.to_vec())].into(),
             ..Inputs::default()
         };
-        let unknown: Vec<&str> =
-            spec.offering_ids.iter().map(String::as_str).filter(|name| inputs.offering(group, name).is_none()).collect();
+        let unknown: Vec<&str> = spec
+            .offering_ids
+            .iter()
+            .map(String::as_str)
+            .filter(|name| inputs.offering(group, name).is_none())
+            .collect();
         if !unknown.is_empty() {
             let known: Vec<String> = offered.iter().map(|offering| offering.names.join("/")).collect();
             let message = format!(
                 "spec.offeringIDs: datacenter {} does not offer {}; it offers {}",
                 spec.datacenter_id,
                 unknown.join(", "),
-                if known.is_empty() { "nothing".to_owned() } else { known.join(", ") }
+                if known.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    known.join(", ")
+                }
             );
             return Some(Trouble::new(reasons::UNKNOWN_OFFERING, message));
         }
         let cluster = ClusterId::new(&spec.resource_identifier);
         match self.ctx.catalogue.cluster(&cluster, self.pace.resync).await {
             Ok(_) => None,
-            Err(error) => Some(api_trouble(error, reasons::UNKNOWN_CLUSTER, "spec.resourceIdentifier")),
+            Err(error) => Some(api_trouble(
+                error,
+                reasons::UNKNOWN_CLUSTER,
+                "spec.resourceIdentifier",
+            )),
         }
     }
 
     /// Orders what is missing to the floor: `minNodes`, or more where the operator asks for it.
-    async fn keep_floor(&self, key: &ObjectKey, group: &NodeGroup, nodes: &[Arc<VPSieNode>]) -> Result<(), Error> {
-        let present = nodes.iter().filter(|node| node.metadata.deletion_timestamp.is_none()).count();
+    async fn keep_floor(
+        &self,
+        key: &ObjectKey,
+        group: &NodeGroup,
+        nodes: &[Arc<VPSieNode>],
+    ) -> Result<(), Error> {
+        let present = nodes
+            .iter()
+            .filter(|node| node.metadata.deletion_timestamp.is_none())
+            .count();
         let floor = usize::try_from(group.spec.floor()).unwrap_or(0);
         if present >= floor {
             return Ok(());
         }
-        let preferred = group.spec.preferred_instance_type.as_ref().filter(|name| group.spec.offering_ids.contains(name));
-        let Some(offering) = preferred.or(group.spec.offering_ids.first()) else { return Ok(()) };
+        let preferred = group
+            .spec
+            .preferred_instance_type
+            .as_ref()
+            .filter(|name| group.spec.offering_ids.contains(name));
+        let Some(offering) = preferred.or(group.spec.offering_ids.first()) else {
+            return Ok(());
+        };
         let now_ms = (self.ctx.now)().as_millisecond();
-        if self.ctx.catalogue.backoff_until_ms(key, offering).is_some_and(|until| until > now_ms) {
+        if self
+            .ctx
+            .catalogue
+            .backoff_until_ms(key, offering)
+            .is_some_and(|until| until > now_ms)
+        {
             return Ok(());
         }
-        let inputs = Inputs { offerings: self.ctx.catalogue.known_offerings(), ..Inputs::default() };
-        let Some(size) = inputs.offering(group, offering).map(|offering| offering.size) else { return Ok(()) };
-        let reason = if group.spec.desired_nodes.is_some() { CreationReason::Manual } else { CreationReason::Initial };
+        let inputs = Inputs {
+            offerings: self.ctx.catalogue.known_offerings(),
+            ..Inputs::default()
+        };
+        let Some(size) = inputs.offering(group, offering).map(|offering| offering.size) else {
+            return Ok(());
+        };
+        let reason = if group.spec.desired_nodes.is_some() {
+            CreationReason::Manual
+        } else {
+            CreationReason::Initial
+        };
         let api: Api<VPSieNode> = Api::namespaced(self.ctx.effects.clone(), &key.namespace);
         // Ordinals make the names: a second pass on an outdated index asks for the same objects again.
         let taken: BTreeSet<String> = nodes.iter().map(|node| node.name_any()).collect();
         let uid: String = group.uid().unwrap_or_default().chars().take(8).collect();
-        let names = (0..).map(|ordinal| format!("{}-floor-{uid}-{ordinal}", key.name)).filter(|name| !taken.contains(name));
+        let names = (0..)
+            .map(|ordinal| format!("{}-floor-{uid}-{ordinal}", key.name))
+            .filter(|name| !taken.contains(name));
         for name in names.take(floor - present) {
-            let new = NewNode { name, offering: offering.clone(), size, reason, waiting_since: None };
-            match api.create(&PostParams::default(), &new_vpsie_node(group, new)).await {
+            let new = NewNode {
+                name,
+                offering: offering.clone(),
+                size,
+                reason,
+                waiting_since: None,
+            };
+            match api
+                .create(&PostParams::default(), &new_vpsie_node(group, new))
+                .await
+            {
                 Ok(_) => {}
                 // It exists: the index will show it.
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
-                Err(source) => return Err(Error::Kubernetes { action: "creating a VPSieNode", source }),
+                Err(source) => {
+                    return Err(Error::Kubernetes {
+                        action: "creating a VPSieNode",
+                        source,
+                    });
+                }
             }
         }
         let note = format!("{} nodes to reach {floor}", floor - present);
-        self.ctx.events.publish(&group.object_ref(&()), EventType::Normal, reasons::SCALING_UP, "ScaleUp", note);
+        self.ctx.events.publish(
+            &group.object_ref(&()),
+            EventType::Normal,
+            reasons::SCALING_UP,
+            "ScaleUp",
+            note,
+        );
         Ok(())
     }
 
     /// `maxNodes` was lowered: what was not ordered yet is withdrawn. Nodes that exist are the rebalancer's.
     async fn withdraw_excess(&self, group: &NodeGroup, nodes: &[Arc<VPSieNode>]) -> Result<(), Error> {
-        let alive: Vec<_> = nodes.iter().filter(|node| node.metadata.deletion_timestamp.is_none()).collect();
+        let alive: Vec<_> = nodes
+            .iter()
+            .filter(|node| node.metadata.deletion_timestamp.is_none())
+            .collect();
         let max = usize::try_from(group.spec.max_nodes).unwrap_or(0);
         let excess = alive.len().saturating_sub(max);
-        for node in alive.iter().rev().filter(|node| node.phase() == Phase::Pending).take(excess) {
+        for node in alive
+            .iter()
+            .rev()
+            .filter(|node| node.phase() == Phase::Pending)
+            .take(excess)
+        {
             self.delete_node(node).await?;
         }
         Ok(())
@@ -185,9 +281,19 @@ impl NodeGroups {
     /// A failed record goes when its offering may be tried again, at once if a machine may be behind it.
     async fn take_back_failed(&self, key: &ObjectKey, nodes: &[Arc<VPSieNode>]) -> Result<(), Error> {
         let now_ms = (self.ctx.now)().as_millisecond();
-        for node in nodes.iter().filter(|node| node.phase() == Phase::Failed && node.metadata.deletion_timestamp.is_none()) {
-            let maybe_there = node.status.as_ref().is_some_and(|status| status.creation_requested_at.is_some());
-            let rests = self.ctx.catalogue.backoff_until_ms(key, &node.spec.instance_type).filter(|until| *until > now_ms);
+        for node in nodes
+            .iter()
+            .filter(|node| node.phase() == Phase::Failed && node.metadata.deletion_timestamp.is_none())
+        {
+            let maybe_there = node
+                .status
+                .as_ref()
+                .is_some_and(|status| status.creation_requested_at.is_some());
+            let rests = self
+                .ctx
+                .catalogue
+                .backoff_until_ms(key, &node.spec.instance_type)
+                .filter(|until| *until > now_ms);
             match rests.filter(|_| !maybe_there) {
                 Some(until) => {
                     let wait = Duration::from_millis(u64::try_from(until - now_ms).unwrap_or(0));
@@ -200,13 +306,21 @@ impl NodeGroups {
     }
 
     pub(super) async fn delete_node(&self, node: &VPSieNode) -> Result<(), Error> {
-        let api: Api<VPSieNode> = Api::namespaced(self.ctx.effects.clone(), &node.namespace().unwrap_or_default());
+        let api: Api<VPSieNode> =
+            Api::namespaced(self.ctx.effects.clone(), &node.namespace().unwrap_or_default());
         // The very object that was looked at: if it has moved on, look again.
         let params = DeleteParams {
-            preconditions: Some(Preconditions { uid: node.uid(), resource_version: node.resource_version() }),
+            preconditions: Some(Preconditions {
+                uid: node.uid(),
+                resource_version: node.resource_version(),
+            }),
             ..DeleteParams::default()
         };
-        match api.delete(&node.name_any(), &params).await.map_err(Error::kubernetes("deleting a VPSieNode")) {
+        match api
+            .delete(&node.name_any(), &params)
+            .await
+            .map_err(Error::kubernetes("deleting a VPSieNode"))
+        {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }
@@ -219,12 +333,27 @@ impl NodeGroups {
         nodes: &[Arc<VPSieNode>],
         trouble: Option<&Trouble>,
     ) -> Result<(), Error> {
-        let facts = Facts { group, nodes, trouble, now: (self.ctx.now)() };
+        let facts = Facts {
+            group,
+            nodes,
+            trouble,
+            now: (self.ctx.now)(),
+        };
         let assessment = assess(&facts);
-        self.ctx.metrics.group_sizes(&key.namespace, &key.name, assessment.sizes);
-        self.ctx.metrics.group_phases(&key.namespace, &key.name, &assessment.phases);
+        self.ctx
+            .metrics
+            .group_sizes(&key.namespace, &key.name, assessment.sizes);
+        self.ctx
+            .metrics
+            .group_phases(&key.namespace, &key.name, &assessment.phases);
         if let Some((reason, message)) = assessment.news {
-            self.ctx.events.publish(&group.object_ref(&()), EventType::Warning, &reason, "Reconcile", message);
+            self.ctx.events.publish(
+                &group.object_ref(&()),
+                EventType::Warning,
+                &reason,
+                "Reconcile",
+                message,
+            );
         }
         if group.status.as_ref() == Some(&assessment.status) {
             return Ok(());
@@ -238,12 +367,19 @@ impl NodeGroups {
             .map_err(Error::kubernetes("writing the status of a NodeGroup"))
     }
 
-    pub(super) async fn patch_finalizers(&self, group: &NodeGroup, finalizers: Vec<String>) -> Result<(), Error> {
+    pub(super) async fn patch_finalizers(
+        &self,
+        group: &NodeGroup,
+        finalizers: Vec<String>,
+    ) -> Result<(), Error> {
         let patch = serde_json::json!({
             "metadata": {"finalizers": finalizers, "resourceVersion": group.metadata.resource_version},
         });
-        let api: Api<NodeGroup> = Api::namespaced(self.ctx.effects.clone(), &group.namespace().unwrap_or_default());
-        let patched = api.patch(&group.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await;
+        let api: Api<NodeGroup> =
+            Api::namespaced(self.ctx.effects.clone(), &group.namespace().unwrap_or_default());
+        let patched = api
+            .patch(&group.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
         match patched.map_err(Error::kubernetes("writing the finalizers of a NodeGroup")) {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),

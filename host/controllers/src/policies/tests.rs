@@ -109,7 +109,7 @@ impl Scene {
     async fn look(&self, name: &str) -> (Next, ScalingPolicyStatus) {
         let object = self.api.object("scalingpolicies", name).unwrap();
         let object: ScalingPolicy = serde_json::from_value(object).unwrap();
-        self.controller.index.apply(Change::Policy(Box::new(object)));
+        self.controller.index.apply(&Change::Policy(Arc::new(object)));
         let next = self.controller.reconcile(name).await.unwrap();
         let object = self.api.object("scalingpolicies", name).unwrap();
         (next, serde_json::from_value(object["status"].clone()).unwrap())
@@ -179,7 +179,7 @@ async fn a_changed_component_is_swapped_in_and_a_bad_one_leaves_the_last_good_on
     );
 
     let gone = ObjectKey::new("", "mine");
-    scene.controller.index.apply(Change::Gone(Kind::Policy, gone));
+    scene.controller.index.apply(&Change::Gone(Kind::Policy, gone));
     assert_eq!(scene.controller.reconcile("mine").await.unwrap(), Next::Done);
     assert!(scene.installed(ScaleUp).is_empty());
     scene.controller.events.flush().await;

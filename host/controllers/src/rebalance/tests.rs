@@ -41,7 +41,7 @@ impl Scene {
         let index = Index::new(now.clone());
         let config = json!({"apiVersion": "autoscaler.vpsie.com/v1alpha1", "kind": "AutoscalerConfig",
                             "metadata": {"name": "default"}, "spec": {"rebalancer": rebalancer}});
-        index.apply(Change::Config(Box::new(serde_json::from_value(config).unwrap())));
+        index.apply(&Change::Config(Arc::new(serde_json::from_value(config).unwrap())));
         for number in ["1", "2"] {
             api.put("nodes", node(&format!("n{number}")));
             api.put("vpsienodes", vpsie_node(&format!("v{number}")));
@@ -412,7 +412,7 @@ async fn operations_wait_for_those_that_run() {
     other["metadata"]["name"] = json!("other");
     other["status"] = json!({"phase": "Running"});
     let other: Rebalance = serde_json::from_value(other).unwrap();
-    scene.tools.index.apply(Change::Rebalance(Box::new(other)));
+    scene.tools.index.apply(&Change::Rebalance(Arc::new(other)));
     assert_eq!(scene.pass().await, Next::After(Duration::from_secs(10)));
     assert_eq!(scene.status().phase, RebalancePhase::Pending);
     assert!(scene.status().message.unwrap().contains("maxConcurrent"));

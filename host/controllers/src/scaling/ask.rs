@@ -7,6 +7,7 @@ use crate::runtime::events::EventType;
 use autoscaler_core::decision::{Answer, Kind, Note, Oracle, Question};
 use autoscaler_policy::{Binding, PolicyRef};
 use k8s_openapi::api::core::v1::ObjectReference;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An answer that was accepted.
@@ -33,10 +34,25 @@ pub(super) fn ask(
     for failure in &decision.failures {
         let name = &failure.policy.name;
         let reason = failure.error.reason();
-        tracing::warn!(kind = kind.as_str(), policy = name, reason, "policy failed: {}", failure.error);
+        tracing::warn!(
+            kind = kind.as_str(),
+            policy = name,
+            reason,
+            "policy failed: {}",
+            failure.error
+        );
         ctx.metrics.policy_fell_back(kind.as_str(), name, reason);
-        let note = format!("{kind} policy {name} ({}) failed: {}; another policy decides", failure.policy.digest, failure.error);
-        ctx.events.publish(&policy_reference(ctx, name), EventType::Warning, "PolicyFailed", "Decide", note);
+        let note = format!(
+            "{kind} policy {name} ({}) failed: {}; another policy decides",
+            failure.policy.digest, failure.error
+        );
+        ctx.events.publish(
+            &policy_reference(ctx, name),
+            EventType::Warning,
+            "PolicyFailed",
+            "Decide",
+            note,
+        );
     }
     let failed = decision
         .failures
@@ -51,7 +67,12 @@ pub(super) fn ask(
         ctx.metrics.decided(kind.as_str(), "held");
         return None;
     };
-    ctx.metrics.policy_answered(kind.as_str(), &taken.policy.name, taken.report.duration, taken.report.fuel_used);
+    ctx.metrics.policy_answered(
+        kind.as_str(),
+        &taken.policy.name,
+        taken.report.duration,
+        taken.report.fuel_used,
+    );
     Some(Asked {
         answer: taken.report.answer,
         failed,
@@ -64,7 +85,12 @@ pub(super) fn ask(
 }
 
 impl Asked {
-    pub(super) fn record(self, actions: Vec<ActionText>, rejections: Vec<Note>, notes: Vec<Note>) -> DecisionRecord {
+    pub(super) fn record(
+        self,
+        actions: Vec<ActionText>,
+        rejections: Vec<Note>,
+        notes: Vec<Note>,
+    ) -> DecisionRecord {
         DecisionRecord {
             at: self.at,
             kind: self.kind,
@@ -80,30 +106,56 @@ impl Asked {
 }
 
 fn decided_by(policy: &PolicyRef) -> DecidedBy {
-    DecidedBy { name: policy.name.clone(), digest: policy.digest.clone(), version: policy.version.clone() }
+    DecidedBy {
+        name: policy.name.clone(),
+        digest: policy.digest.clone(),
+        version: policy.version.clone(),
+    }
 }
 
+/// What was last said of what is not done, by kind of decision: a pod that waits for a person would fill the log.
+#[derive(Default)]
+pub(super) struct Told(BTreeMap<Kind, Vec<Note>>);
+
 /// Logs, counts and passes on a decision.
-pub(super) fn report(ctx: &Context, record: &DecisionRecord) {
+pub(super) fn report(ctx: &Context, told: &mut Told, record: &DecisionRecord) {
     let kind = record.kind.as_str();
     let (policy, digest) = (record.policy.name.as_str(), record.policy.digest.as_str());
     for action in &record.actions {
         tracing::info!(kind, policy, digest, reason = %action.reason.code, "{}: {}", action.action, action.reason.text);
     }
-    for rejection in &record.rejections {
+    let before = told
+        .0
+        .insert(record.kind, record.rejections.clone())
+        .unwrap_or_default();
+    for rejection in record
+        .rejections
+        .iter()
+        .filter(|rejection| !before.contains(rejection))
+    {
         tracing::info!(kind, policy, subject = %rejection.subject, "not done: {}", reason_text(&rejection.reason));
     }
     for note in &record.notes {
         tracing::warn!(kind, policy, subject = %note.subject, "checker: {}", reason_text(&note.reason));
         ctx.metrics.checker_note(&note.reason.code);
     }
-    ctx.metrics.decided(kind, if record.actions.is_empty() { "nothing" } else { "executed" });
+    ctx.metrics.decided(
+        kind,
+        if record.actions.is_empty() {
+            "nothing"
+        } else {
+            "executed"
+        },
+    );
     ctx.observer.decided(record);
 }
 
 /// The ScalingPolicy that events are about; the built-in ones have none and speak for the configuration.
 fn policy_reference(ctx: &Context, name: &str) -> ObjectReference {
-    let uid = ctx.index.policy(name).and_then(|policy| policy.metadata.uid.clone());
+    let uid = ctx
+        .index
+        .policy(name)
+        .and_then(|policy| policy.metadata.uid.clone());
     ObjectReference {
         api_version: Some(autoscaler_api::API_VERSION.to_owned()),
         kind: Some("ScalingPolicy".to_owned()),

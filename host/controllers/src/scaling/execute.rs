@@ -31,11 +31,15 @@ impl Scaling {
     ) -> Result<Vec<ObjectKey>, Error> {
         let mut objects = Vec::new();
         for action in plan.actions() {
-            let Action::Buy { template, count, .. } = action else { continue };
+            let Action::Buy { template, count, .. } = action else {
+                continue;
+            };
             let template = &snapshot.templates[*template as usize];
             let group = &snapshot.groups[template.group as usize];
             let key = ObjectKey::new(&group.namespace, &group.name);
-            let Some(object) = self.ctx.index.node_group(&key) else { continue };
+            let Some(object) = self.ctx.index.node_group(&key) else {
+                continue;
+            };
             for _ in 0..*count {
                 let new = NewNode {
                     name: format!("{}-{:08x}", group.name, self.ctx.ids.next() as u32),
@@ -52,9 +56,15 @@ impl Scaling {
             let key = ObjectKey::of(&object);
             let api: Api<VPSieNode> = Api::namespaced(client.clone(), &key.namespace);
             let created = api.create(&PostParams::default(), &object).await;
-            created.map(|_| key).map_err(Error::kubernetes("creating a VPSieNode"))
+            created
+                .map(|_| key)
+                .map_err(Error::kubernetes("creating a VPSieNode"))
         };
-        stream::iter(objects).map(create).buffered(PARALLEL_WRITES).try_collect().await
+        stream::iter(objects)
+            .map(create)
+            .buffered(PARALLEL_WRITES)
+            .try_collect()
+            .await
     }
 
     /// Creates the Rebalance of a removal plan, one per namespace.
@@ -66,18 +76,32 @@ impl Scaling {
     ) -> Result<Vec<ObjectKey>, Error> {
         let mut by_namespace: BTreeMap<String, Vec<(NodeId, &Reason)>> = BTreeMap::new();
         for action in plan.actions() {
-            let Action::Remove { node, reason, .. } = action else { continue };
-            let Some(key) = vpsie_node_key(snapshot, *node) else { continue };
-            by_namespace.entry(key.namespace).or_default().push((*node, reason));
+            let Action::Remove { node, reason, .. } = action else {
+                continue;
+            };
+            let Some(key) = vpsie_node_key(snapshot, *node) else {
+                continue;
+            };
+            by_namespace
+                .entry(key.namespace)
+                .or_default()
+                .push((*node, reason));
         }
         let mut made = Vec::new();
         for (namespace, removals) in by_namespace {
             let name = format!("remove-{:08x}", self.ctx.ids.next() as u32);
-            let mut object = Rebalance::new(&name, RebalanceSpec { plan: plan_of(snapshot, &removals, requested_by) });
+            let mut object = Rebalance::new(
+                &name,
+                RebalanceSpec {
+                    plan: plan_of(snapshot, &removals, requested_by),
+                },
+            );
             object.metadata.namespace = Some(namespace.clone());
             object.metadata.finalizers = Some(vec![autoscaler_api::labels::REBALANCE_FINALIZER.to_owned()]);
             let api: Api<Rebalance> = Api::namespaced(self.ctx.effects.clone(), &namespace);
-            api.create(&PostParams::default(), &object).await.map_err(Error::kubernetes("creating a Rebalance"))?;
+            api.create(&PostParams::default(), &object)
+                .await
+                .map_err(Error::kubernetes("creating a Rebalance"))?;
             made.push(ObjectKey::new(namespace, name));
         }
         Ok(made)
@@ -86,7 +110,10 @@ impl Scaling {
 
 /// The VPSieNode behind a node of the snapshot.
 pub(super) fn vpsie_node_key(snapshot: &Snapshot, node: NodeId) -> Option<ObjectKey> {
-    let (namespace, name) = snapshot.nodes[node as usize].vpsie_node.as_deref()?.split_once('/')?;
+    let (namespace, name) = snapshot.nodes[node as usize]
+        .vpsie_node
+        .as_deref()?
+        .split_once('/')?;
     Some(ObjectKey::new(namespace, name))
 }
 
@@ -99,13 +126,21 @@ fn plan_of(snapshot: &Snapshot, removals: &[(NodeId, &Reason)], requested_by: &s
     };
     let removal = |(id, reason): &(NodeId, &Reason)| Removal {
         node: snapshot.nodes[*id as usize].name.clone(),
-        vpsie_node: vpsie_node_key(snapshot, *id).map(|key| key.name).unwrap_or_default(),
+        vpsie_node: vpsie_node_key(snapshot, *id)
+            .map(|key| key.name)
+            .unwrap_or_default(),
         reason: super::growth::reason_text(reason),
     };
     let removals: Vec<Removal> = removals.iter().map(removal).collect();
-    let saving = nodes().map(|node| node.hourly_micros * HOURS_PER_MONTH).sum::<u64>();
+    let saving = nodes()
+        .map(|node| node.hourly_micros * HOURS_PER_MONTH)
+        .sum::<u64>();
     RebalancePlan {
-        monthly_saving: Some(format!("{}.{:02}", saving / 1_000_000, saving % 1_000_000 / 10_000)),
+        monthly_saving: Some(format!(
+            "{}.{:02}",
+            saving / 1_000_000,
+            saving % 1_000_000 / 10_000
+        )),
         requested_by: Some(requested_by.to_owned()),
         ..removal_plan(kind, Strategy::Rolling, &removals)
     }

@@ -7,8 +7,8 @@ use super::{LOOK_AGAIN, Outcome, Scaling};
 use crate::context::Context;
 use crate::observe::{ActionText, DecisionRecord};
 use autoscaler_core::decision::{
-    Action, Answer, Cause, Checked, Demand, Mix, Note, Plan, Question, Reason, Rejection, check_answer, check_growth,
-    propose_growth, questions,
+    Action, Answer, Cause, Checked, Demand, Mix, Note, Plan, Question, Reason, Rejection, check_answer,
+    check_growth, propose_growth, questions,
 };
 use autoscaler_core::model::{ClassId, GroupId, NodeId, PodId, Snapshot};
 use autoscaler_core::packing::{Placement, WhatIf, place_pending};
@@ -37,19 +37,35 @@ impl Scaling {
         }
         let settings = self.settings();
         let snapshot = Arc::new(self.ctx.index.snapshot(&self.inputs(&settings)));
-        if self.last.as_ref().is_some_and(|(at, last)| at.elapsed() < LOOK_AGAIN && same(last, &snapshot)) {
+        if self
+            .last
+            .as_ref()
+            .is_some_and(|(at, last)| at.elapsed() < LOOK_AGAIN && same(last, &snapshot))
+        {
             return Ok(());
         }
         self.last = Some((Instant::now(), snapshot.clone()));
         let growth = Self::compute(|| decide(&self.ctx, &snapshot));
         let waiting = snapshot.pods.iter().filter(|pod| pod.node.is_none()).count();
-        self.ctx.metrics.waiting_pods(waiting, growth.placement.unplaced.iter().map(|class| class.pods.len()).sum());
+        self.ctx.metrics.waiting_pods(
+            waiting,
+            growth
+                .placement
+                .unplaced
+                .iter()
+                .map(|class| class.pods.len())
+                .sum(),
+        );
         for record in &growth.records {
-            ask::report(&self.ctx, record);
+            ask::report(&self.ctx, &mut self.told, record);
         }
         let since = |pods: &[(PodId, NodeId)]| {
-            let waits = pods.iter().filter_map(|(pod, _)| snapshot.pods[*pod as usize].unschedulable_since_ms);
-            waits.min().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+            let waits = pods
+                .iter()
+                .filter_map(|(pod, _)| snapshot.pods[*pod as usize].unschedulable_since_ms);
+            waits
+                .min()
+                .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
         };
         let waiting_since = since(&growth.placed);
         let mut created = Vec::new();
@@ -100,7 +116,9 @@ fn decide_partition(ctx: &Context, partition: &Partition, growth: &mut Growth) -
     let oracle = WhatIf::new(&growth.placement, &question);
     let accept = |answer: &Answer| check_answer(&question, answer).map_err(|refusal| refusal.to_string());
     let asked = ask::ask(ctx, &partition.scale_up, &question, &oracle, &accept)?;
-    let Answer::ScaleUp(demand) = asked.answer.clone() else { return None };
+    let Answer::ScaleUp(demand) = asked.answer.clone() else {
+        return None;
+    };
     note_rejections(&question, &demand.rejections, growth);
     growth.records.push(demand_record(asked, &question, &demand));
     if demand.groups.is_empty() {
@@ -115,8 +133,12 @@ fn decide_partition(ctx: &Context, partition: &Partition, growth: &mut Growth) -
             .map_err(|refusal| refusal.to_string()),
         _ => Err("the answer is of another kind".to_owned()),
     };
-    let asked = ask::ask(ctx, &partition.node_selection, &question, &oracle, &|answer| check(answer).map(drop))?;
-    let Answer::NodeSelection(mix) = asked.answer.clone() else { return None };
+    let asked = ask::ask(ctx, &partition.node_selection, &question, &oracle, &|answer| {
+        check(answer).map(drop)
+    })?;
+    let Answer::NodeSelection(mix) = asked.answer.clone() else {
+        return None;
+    };
     let plan = check(&asked.answer).ok()?;
     note_rejections(&question, &mix.rejections, growth);
     let record = mix_record(asked, &question, &growth.placement, &mix, &plan);
@@ -128,7 +150,9 @@ fn decide_partition(ctx: &Context, partition: &Partition, growth: &mut Growth) -
 }
 
 fn note_rejections(question: &Question, rejections: &[Rejection], growth: &mut Growth) {
-    let (Question::ScaleUp { pending, .. } | Question::NodeSelection { pending, .. }) = question else { return };
+    let (Question::ScaleUp { pending, .. } | Question::NodeSelection { pending, .. }) = question else {
+        return;
+    };
     for rejection in rejections.iter().filter(|rejection| rejection.group.is_none()) {
         if let Some(class) = pending.class_ids.get(rejection.class as usize) {
             growth.rejections.insert(*class, rejection.reason.text.clone());
@@ -137,25 +161,43 @@ fn note_rejections(question: &Question, rejections: &[Rejection], growth: &mut G
 }
 
 fn rejected(question: &Question, rejections: &[Rejection]) -> Vec<Note> {
-    let (Question::ScaleUp { pending, catalogue, .. } | Question::NodeSelection { pending, catalogue, .. }) = question
+    let (Question::ScaleUp {
+        pending, catalogue, ..
+    }
+    | Question::NodeSelection {
+        pending, catalogue, ..
+    }) = question
     else {
         return Vec::new();
     };
     let note = |rejection: &Rejection| {
         let class = pending.classes.get(rejection.class as usize)?.name.clone();
-        let group = rejection.group.and_then(|group| catalogue.groups.get(group as usize));
+        let group = rejection
+            .group
+            .and_then(|group| catalogue.groups.get(group as usize));
         let subject = group.map_or(class.clone(), |group| format!("{class} in {}", group.name));
-        Some(Note { subject, reason: rejection.reason.clone() })
+        Some(Note {
+            subject,
+            reason: rejection.reason.clone(),
+        })
     };
     rejections.iter().filter_map(note).collect()
 }
 
 fn demand_record(asked: Asked, question: &Question, demand: &Demand) -> DecisionRecord {
-    let Question::ScaleUp { catalogue, .. } = question else { return asked.record(Vec::new(), Vec::new(), Vec::new()) };
+    let Question::ScaleUp { catalogue, .. } = question else {
+        return asked.record(Vec::new(), Vec::new(), Vec::new());
+    };
     let actions = demand.groups.iter().map(|wish| {
         let pods: u32 = wish.pods.iter().map(|count| count.pods).sum();
-        let group = catalogue.groups.get(wish.group as usize).map_or("?", |group| group.name.as_str());
-        ActionText { action: format!("grow {group} for {pods} pods"), reason: wish.reason.clone() }
+        let group = catalogue
+            .groups
+            .get(wish.group as usize)
+            .map_or("?", |group| group.name.as_str());
+        ActionText {
+            action: format!("grow {group} for {pods} pods"),
+            reason: wish.reason.clone(),
+        }
     });
     let actions = actions.collect();
     asked.record(actions, rejected(question, &demand.rejections), Vec::new())
@@ -170,14 +212,32 @@ fn mix_record(
 ) -> DecisionRecord {
     let snapshot = placement.snapshot();
     let actions = plan.actions().iter().filter_map(|action| {
-        let Action::Buy { template, count, reason, .. } = action else { return None };
+        let Action::Buy {
+            template,
+            count,
+            reason,
+            ..
+        } = action
+        else {
+            return None;
+        };
         let template = &snapshot.templates[*template as usize];
         let group = &snapshot.groups[template.group as usize];
-        let action = format!("buy {count} × {} in {} for {}/{}", template.offering, template.datacenter, group.namespace, group.name);
-        Some(ActionText { action, reason: reason.clone() })
+        let action = format!(
+            "buy {count} × {} for {}/{}",
+            template.offering, group.namespace, group.name
+        );
+        Some(ActionText {
+            action,
+            reason: reason.clone(),
+        })
     });
     let actions = actions.collect();
-    asked.record(actions, rejected(question, &mix.rejections), plan.notes().to_vec())
+    asked.record(
+        actions,
+        rejected(question, &mix.rejections),
+        plan.notes().to_vec(),
+    )
 }
 
 /// What each waiting pod is told.
@@ -185,7 +245,9 @@ fn answers(snapshot: &Snapshot, growth: &Growth) -> BTreeMap<PodId, (&'static st
     let mut answers = BTreeMap::new();
     let placement = &growth.placement;
     for (pod, node) in &growth.placed {
-        let Some(template) = placement.state.imagined(*node) else { continue };
+        let Some(template) = placement.state.imagined(*node) else {
+            continue;
+        };
         let id = snapshot.templates[template as usize].group;
         let group = &snapshot.groups[id as usize];
         let after = group.current + placement.bought(id);
@@ -199,7 +261,10 @@ fn answers(snapshot: &Snapshot, growth: &Growth) -> BTreeMap<PodId, (&'static st
         let said = growth.rejections.get(&left.class).cloned();
         let why = said.unwrap_or_else(|| why_nowhere(snapshot, placement, left.class));
         for pod in &left.pods {
-            answers.insert(*pod, (NOT_TRIGGERED, format!("pod didn't trigger scale-up: {why}")));
+            answers.insert(
+                *pod,
+                (NOT_TRIGGERED, format!("pod didn't trigger scale-up: {why}")),
+            );
         }
     }
     answers
@@ -225,15 +290,24 @@ fn why_nowhere(snapshot: &Snapshot, placement: &Placement, class: ClassId) -> St
         } else if causes.contains(&None) {
             match &group.held {
                 Some((_, text)) => text.clone(),
-                None if group.current + placement.bought(id) >= group.max => format!("at maxNodes ({})", group.max),
+                None if group.current + placement.bought(id) >= group.max => {
+                    format!("at maxNodes ({})", group.max)
+                }
                 None => "its offerings cannot be bought now".to_owned(),
             }
         } else {
-            causes.iter().flatten().min().map_or_else(String::new, |cause| cause.text().to_owned())
+            causes
+                .iter()
+                .flatten()
+                .min()
+                .map_or_else(String::new, |cause| cause.text().to_owned())
         };
         format!("{}/{}: {why}", group.namespace, group.name)
     };
-    (0..snapshot.groups.len() as GroupId).map(of_group).collect::<Vec<_>>().join("; ")
+    (0..snapshot.groups.len() as GroupId)
+        .map(of_group)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// Keeps a reason short enough for an event.

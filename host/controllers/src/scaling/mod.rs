@@ -32,13 +32,20 @@ pub struct Scaling {
     ctx: Arc<Context>,
     pace: Pace,
     notices: Notices,
+    told: ask::Told,
     /// What the last growth decision was a function of: an equal snapshot gives an equal decision.
     last: Option<(Instant, Arc<Snapshot>)>,
 }
 
 impl Scaling {
     pub fn new(ctx: Arc<Context>, pace: Pace) -> Self {
-        Self { ctx, pace, notices: Notices::default(), last: None }
+        Self {
+            ctx,
+            pace,
+            notices: Notices::default(),
+            told: ask::Told::default(),
+            last: None,
+        }
     }
 
     /// Runs until the token ends it.
@@ -47,7 +54,10 @@ impl Scaling {
         changes.mark_changed();
         let mut next_rebalance = Instant::now() + self.pace.rebalance_every;
         loop {
-            let look_again = self.last.as_ref().map_or(next_rebalance, |(at, _)| *at + LOOK_AGAIN);
+            let look_again = self
+                .last
+                .as_ref()
+                .map_or(next_rebalance, |(at, _)| *at + LOOK_AGAIN);
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
@@ -56,12 +66,20 @@ impl Scaling {
             }
             self.gather(&mut changes).await;
             if let Err(error) = self.grow().await {
-                tracing::warn!(reason = error.reason(), "scale-up failed: {}", crate::runtime::chain(&error));
+                tracing::warn!(
+                    reason = error.reason(),
+                    "scale-up failed: {}",
+                    crate::runtime::chain(&error)
+                );
             }
             if Instant::now() >= next_rebalance {
                 next_rebalance = Instant::now() + self.pace.rebalance_every;
                 if let Err(error) = self.shrink().await {
-                    tracing::warn!(reason = error.reason(), "rebalance failed: {}", crate::runtime::chain(&error));
+                    tracing::warn!(
+                        reason = error.reason(),
+                        "rebalance failed: {}",
+                        crate::runtime::chain(&error)
+                    );
                 }
             }
         }

@@ -18,7 +18,12 @@ pub(super) struct Notices {
 
 impl Notices {
     /// Tells the pods their answers, and forgets pods that do not wait any more.
-    pub(super) fn publish(&mut self, ctx: &Context, snapshot: &Snapshot, answers: &BTreeMap<PodId, (&'static str, String)>) {
+    pub(super) fn publish(
+        &mut self,
+        ctx: &Context,
+        snapshot: &Snapshot,
+        answers: &BTreeMap<PodId, (&'static str, String)>,
+    ) {
         let mut said = BTreeMap::new();
         for pod in snapshot.pods.iter().filter(|pod| pod.node.is_none()) {
             if let Some(before) = self.said.remove(&pod.uid) {
@@ -32,7 +37,8 @@ impl Notices {
                 continue;
             }
             let type_ = EventType::Normal;
-            ctx.events.publish(&reference(pod), type_, reason, "ScaleUp", note.clone());
+            ctx.events
+                .publish(&reference(pod), type_, reason, "ScaleUp", note.clone());
             said.insert(pod.uid.clone(), text);
         }
         self.said = said;

@@ -24,7 +24,10 @@ pub(super) struct RebalancePartition {
 }
 
 pub(super) fn partitions(ctx: &Context, snapshot: &Snapshot) -> Vec<Partition> {
-    let (growing, selecting) = (ctx.policies.active(Kind::ScaleUp), ctx.policies.active(Kind::NodeSelection));
+    let (growing, selecting) = (
+        ctx.policies.active(Kind::ScaleUp),
+        ctx.policies.active(Kind::NodeSelection),
+    );
     let mut by_policies: BTreeMap<(usize, usize), BTreeSet<GroupId>> = BTreeMap::new();
     for (id, labels) in labels_of_groups(ctx, snapshot) {
         if let (Some(one), Some(other)) = (first_for(&growing, &labels), first_for(&selecting, &labels)) {
@@ -47,15 +50,26 @@ pub(super) fn rebalance_partitions(ctx: &Context, snapshot: &Snapshot) -> Vec<Re
             by_policy.entry(at).or_default().insert(id);
         }
     }
-    by_policy.into_iter().map(|(at, groups)| RebalancePartition { policy: policies[at].clone(), groups }).collect()
+    by_policy
+        .into_iter()
+        .map(|(at, groups)| RebalancePartition {
+            policy: policies[at].clone(),
+            groups,
+        })
+        .collect()
 }
 
 fn labels_of_groups(ctx: &Context, snapshot: &Snapshot) -> Vec<(GroupId, Labels)> {
     let labels = |group: &autoscaler_core::model::Group| {
-        let object = ctx.index.node_group(&ObjectKey::new(&group.namespace, &group.name));
+        let object = ctx
+            .index
+            .node_group(&ObjectKey::new(&group.namespace, &group.name));
         object.map(|object| object.labels().clone()).unwrap_or_default()
     };
-    (0..).zip(&snapshot.groups).map(|(id, group)| (id, labels(group))).collect()
+    (0..)
+        .zip(&snapshot.groups)
+        .map(|(id, group)| (id, labels(group)))
+        .collect()
 }
 
 /// The first policy that speaks for a group with these labels; the built-in one speaks for all and is last.

@@ -5,8 +5,10 @@ use super::partition::rebalance_partitions;
 use super::{Outcome, Scaling};
 use crate::context::Context;
 use crate::observe::{ActionText, DecisionRecord};
+use crate::runtime::metrics::{RebalanceResult, RebalanceStage};
 use autoscaler_core::decision::{
-    Action, Answer, Checked, Note, Plan, Question, RebalanceProposal, check_removals, propose_removals, questions,
+    Action, Answer, Checked, Note, Plan, Question, RebalanceProposal, check_removals, propose_removals,
+    questions,
 };
 use autoscaler_core::model::{GroupId, Snapshot};
 use autoscaler_core::packing::{WhatIf, place_pending};
@@ -15,7 +17,12 @@ use std::sync::Arc;
 impl Scaling {
     /// Asks which nodes may go, unless an operation is under way.
     pub(super) async fn shrink(&mut self) -> Outcome {
-        let running = |object: &autoscaler_api::Rebalance| !object.status.as_ref().is_some_and(|status| status.phase.is_final());
+        let running = |object: &autoscaler_api::Rebalance| {
+            !object
+                .status
+                .as_ref()
+                .is_some_and(|status| status.phase.is_final())
+        };
         if self.ctx.index.rebalances().iter().any(|object| running(object)) {
             return Ok(());
         }
@@ -25,12 +32,24 @@ impl Scaling {
             return Ok(());
         }
         let (plan, records) = Self::compute(|| decide(&self.ctx, &snapshot));
+        self.ctx
+            .metrics
+            .rebalanced(RebalanceStage::Analyze, RebalanceResult::Success);
         for record in &records {
-            ask::report(&self.ctx, record);
+            ask::report(&self.ctx, &mut self.told, record);
         }
         let Some(plan) = plan else { return Ok(()) };
-        let requested_by = records.last().map_or_else(String::new, |record| format!("{}@{}", record.policy.name, record.policy.digest));
-        let made = self.remove(&snapshot, &plan, &requested_by).await?;
+        let requested_by = records.last().map_or_else(String::new, |record| {
+            format!("{}@{}", record.policy.name, record.policy.digest)
+        });
+        let made = self.remove(&snapshot, &plan, &requested_by).await;
+        let result = if made.is_ok() {
+            RebalanceResult::Success
+        } else {
+            RebalanceResult::Failure
+        };
+        self.ctx.metrics.rebalanced(RebalanceStage::Plan, result);
+        let made = made?;
         for key in made {
             tracing::info!(rebalance = %key, "rebalance planned");
         }
@@ -45,7 +64,9 @@ fn decide(ctx: &Context, snapshot: &Arc<Snapshot>) -> (Option<Plan<Checked>>, Ve
     for partition in rebalance_partitions(ctx, snapshot) {
         let allows = |group: GroupId| partition.groups.contains(&group);
         let question = questions::rebalance(&placement, &allows);
-        let Question::Rebalance { fleet, .. } = &question else { continue };
+        let Question::Rebalance { fleet, .. } = &question else {
+            continue;
+        };
         if fleet.node_ids.is_empty() {
             continue;
         }
@@ -56,10 +77,14 @@ fn decide(ctx: &Context, snapshot: &Arc<Snapshot>) -> (Option<Plan<Checked>>, Ve
                 .map_err(|refusal| refusal.to_string()),
             _ => Err("the answer is of another kind".to_owned()),
         };
-        let Some(asked) = ask::ask(ctx, &partition.policy, &question, &oracle, &|answer| check(answer).map(drop)) else {
+        let Some(asked) = ask::ask(ctx, &partition.policy, &question, &oracle, &|answer| {
+            check(answer).map(drop)
+        }) else {
             continue;
         };
-        let (Answer::Rebalance(proposal), Ok(plan)) = (asked.answer.clone(), check(&asked.answer)) else { continue };
+        let (Answer::Rebalance(proposal), Ok(plan)) = (asked.answer.clone(), check(&asked.answer)) else {
+            continue;
+        };
         // A fleet that stays as it is needs no record every ten seconds.
         let worth_telling = !plan.is_empty() || !asked.failed.is_empty();
         if worth_telling {
@@ -79,14 +104,24 @@ fn record(
     proposal: &RebalanceProposal,
     plan: &Plan<Checked>,
 ) -> DecisionRecord {
-    let Question::Rebalance { fleet, .. } = question else { return asked.record(Vec::new(), Vec::new(), Vec::new()) };
+    let Question::Rebalance { fleet, .. } = question else {
+        return asked.record(Vec::new(), Vec::new(), Vec::new());
+    };
     let actions = plan.actions().iter().filter_map(|action| {
-        let Action::Remove { node, reason, .. } = action else { return None };
-        Some(ActionText { action: format!("remove {}", snapshot.nodes[*node as usize].name), reason: reason.clone() })
+        let Action::Remove { node, reason, .. } = action else {
+            return None;
+        };
+        Some(ActionText {
+            action: format!("remove {}", snapshot.nodes[*node as usize].name),
+            reason: reason.clone(),
+        })
     });
     let kept = proposal.kept.iter().filter_map(|kept| {
         let subject = fleet.names.get(kept.node as usize)?.clone();
-        Some(Note { subject, reason: kept.reason.clone() })
+        Some(Note {
+            subject,
+            reason: kept.reason.clone(),
+        })
     });
     let (actions, kept) = (actions.collect(), kept.collect());
     asked.record(actions, kept, plan.notes().to_vec())

@@ -18,7 +18,9 @@ pub(crate) struct Order {
 
 /// What a machine is known by: the provider's identifier, or its name where that is missing.
 pub(crate) fn identity(row: &ProviderNode) -> String {
-    row.identifier.as_ref().map_or_else(|| row.name_key(), |id| id.as_str().to_owned())
+    row.identifier
+        .as_ref()
+        .map_or_else(|| row.name_key(), |id| id.as_str().to_owned())
 }
 
 /// The size of a machine, where its row tells enough.
@@ -35,7 +37,10 @@ pub(crate) fn claim<'a>(
 ) -> BTreeMap<ObjectKey, &'a ProviderNode> {
     let is_new = |row: &&ProviderNode| {
         let known = [identity(row), row.name_key()];
-        row.role == NodeRole::Worker && !known.iter().any(|name| foreign.contains(name) || owned.contains(name))
+        row.role == NodeRole::Worker
+            && !known
+                .iter()
+                .any(|name| foreign.contains(name) || owned.contains(name))
     };
     let mut free: Vec<&ProviderNode> = rows.iter().filter(is_new).collect();
     free.sort_by_key(|row| (row.id, row.name_key()));
@@ -45,7 +50,7 @@ pub(crate) fn claim<'a>(
     for order in orders {
         // A row that does not tell its size fits any order; the ledger then admits one size at a time.
         let fits = |row: &&ProviderNode| size_of(row).is_none_or(|size| size == order.size);
-        if let Some(at) = free.iter().position(|row| fits(row)) {
+        if let Some(at) = free.iter().position(fits) {
             claims.insert(order.key.clone(), free.remove(at));
         }
     }
@@ -73,7 +78,12 @@ mod tests {
     }
 
     fn order(name: &str, size: i64, requested_ms: i64, accepted: bool) -> Order {
-        Order { key: ObjectKey::new("ns", name), size, requested_ms, accepted }
+        Order {
+            key: ObjectKey::new("ns", name),
+            size,
+            requested_ms,
+            accepted,
+        }
     }
 
     #[test]
@@ -107,7 +117,11 @@ mod tests {
             },
             Case {
                 name: "what was there before is not new, by identifier or by name in any case",
-                rows: vec![row(1, "A", Worker, None), row(2, "Slave-B", Worker, None), row(3, "C", Worker, None)],
+                rows: vec![
+                    row(1, "A", Worker, None),
+                    row(2, "Slave-B", Worker, None),
+                    row(3, "C", Worker, None),
+                ],
                 orders: vec![order("o", 1, 1, true)],
                 foreign: vec!["uuid-1", "slave-b"],
                 owned: vec![],
@@ -139,9 +153,23 @@ mod tests {
             },
         ];
         for case in cases {
-            let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-            let got = claim(&case.rows, &case.orders, &set(&case.foreign), &set(&case.owned), &by_cpu);
-            let got: Vec<_> = got.iter().map(|(key, row)| (key.name.as_str(), row.id.unwrap())).collect();
+            let set = |names: &[&str]| {
+                names
+                    .iter()
+                    .map(|name| (*name).to_owned())
+                    .collect::<BTreeSet<_>>()
+            };
+            let got = claim(
+                &case.rows,
+                &case.orders,
+                &set(&case.foreign),
+                &set(&case.owned),
+                &by_cpu,
+            );
+            let got: Vec<_> = got
+                .iter()
+                .map(|(key, row)| (key.name.as_str(), row.id.unwrap()))
+                .collect();
             assert_eq!(got, case.want, "{}", case.name);
         }
     }

@@ -32,7 +32,11 @@ pub(super) async fn pass(ctx: &Context, node: &str, vpsie_node: &str) -> Result<
             Eviction::Refused(why) => waiting.push(format!("{pod}: {why}")),
         }
     }
-    Ok(if waiting.is_empty() { Progress::Empty } else { Progress::Waiting(waiting.join(", ")) })
+    Ok(if waiting.is_empty() {
+        Progress::Empty
+    } else {
+        Progress::Waiting(waiting.join(", "))
+    })
 }
 
 async fn cordon(ctx: &Context, node: &str, vpsie_node: &str) -> Result<(), Error> {
@@ -45,7 +49,11 @@ async fn cordon(ctx: &Context, node: &str, vpsie_node: &str) -> Result<(), Error
         "spec": {"unschedulable": true},
     });
     let api: Api<Node> = Api::all(ctx.effects.clone());
-    match api.patch(node, &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(Error::kubernetes("cordoning a Node")) {
+    match api
+        .patch(node, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .map_err(Error::kubernetes("cordoning a Node"))
+    {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
     }

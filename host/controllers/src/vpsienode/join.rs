@@ -21,17 +21,25 @@ impl VpsieNodes {
         let now = (self.ctx.now)();
         let name = vpsie_node.node_name().unwrap_or_default().to_owned();
         let Some(node) = self.ctx.index.node(&name) else {
-            return self.wait_or_fail(vpsie_node, "no Node of its name has joined").await;
+            return self
+                .wait_or_fail(vpsie_node, "no Node of its name has joined")
+                .await;
         };
         let labelled = self.apply_group(key, vpsie_node, &node).await?;
         let mut current = vpsie_node.clone();
         if vpsie_node.phase() != Phase::Joining {
             let note = format!("Node {name} has joined");
             current = self
-                .enter(vpsie_node, Phase::Joining, reasons::JOINING, note.clone(), |status| {
-                    status.joined_at = Some(Time(now));
-                    condition(status, types::NODE_JOINED, true, reasons::JOINED, note, now);
-                })
+                .enter(
+                    vpsie_node,
+                    Phase::Joining,
+                    reasons::JOINING,
+                    note.clone(),
+                    |status| {
+                        status.joined_at = Some(Time(now));
+                        condition(status, types::NODE_JOINED, true, reasons::JOINED, note, now);
+                    },
+                )
                 .await?;
         }
         // The patch's own echo wakes us: only what stands in the index counts.
@@ -46,8 +54,14 @@ impl VpsieNodes {
                 condition(status, types::NODE_READY, true, reasons::READY, note, now);
             })
             .await?;
-        self.ctx.catalogue.purchase_succeeded(&Self::group_key(vpsie_node), &vpsie_node.spec.instance_type);
-        if let Some(start) = ready.status.as_ref().and_then(|status| status.creation_requested_at.as_ref()) {
+        self.ctx
+            .catalogue
+            .purchase_succeeded(&Self::group_key(vpsie_node), &vpsie_node.spec.instance_type);
+        if let Some(start) = ready
+            .status
+            .as_ref()
+            .and_then(|status| status.creation_requested_at.as_ref())
+        {
             self.ctx.metrics.node_provisioned(since(&start.0, now));
         }
         Ok(Next::After(self.pace.resync))
@@ -55,7 +69,10 @@ impl VpsieNodes {
 
     async fn wait_or_fail(&self, node: &VPSieNode, missing: &str) -> Result<Next, Error> {
         let limit = self.settings().node_ready_timeout;
-        let start = node.status.as_ref().and_then(|status| status.provisioning_start_time.as_ref());
+        let start = node
+            .status
+            .as_ref()
+            .and_then(|status| status.provisioning_start_time.as_ref());
         let waited = start.map_or(Duration::ZERO, |at| since(&at.0, (self.ctx.now)()));
         if waited >= limit {
             let message = format!("timeout: {missing} {} s after the order", limit.as_secs());
@@ -74,20 +91,31 @@ impl VpsieNodes {
             Some(node) => {
                 self.apply_group(&key, vpsie_node, &node).await?;
                 if self.ctx.index.node_is_ready(name) {
-                    (true, reasons::READY, format!("Node {name} is Ready with the labels and taints of its group"))
+                    (
+                        true,
+                        reasons::READY,
+                        format!("Node {name} is Ready with the labels and taints of its group"),
+                    )
                 } else {
                     (false, reasons::NOT_READY, format!("Node {name} is not Ready"))
                 }
             }
         };
-        self.write_status(vpsie_node, |status| condition(status, types::NODE_READY, holds, reason, message, now)).await?;
+        self.write_status(vpsie_node, |status| {
+            condition(status, types::NODE_READY, holds, reason, message, now)
+        })
+        .await?;
         Ok(Next::After(self.pace.resync))
     }
 
     /// Makes sure that labels and taints of the group stand on the Node; true if they did already.
     async fn apply_group(&self, key: &ObjectKey, vpsie_node: &VPSieNode, node: &Node) -> Result<bool, Error> {
-        let Some(group) = self.group(vpsie_node) else { return Ok(true) };
-        let Some(patch) = group_patch(&group, key, vpsie_node, node) else { return Ok(true) };
+        let Some(group) = self.group(vpsie_node) else {
+            return Ok(true);
+        };
+        let Some(patch) = group_patch(&group, key, vpsie_node, node) else {
+            return Ok(true);
+        };
         let nodes: Api<Node> = Api::all(self.ctx.effects.clone());
         nodes
             .patch(&node.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
@@ -98,31 +126,53 @@ impl VpsieNodes {
 }
 
 /// What is missing on a Node of the group, as a merge patch that the server refuses if the Node has changed.
-fn group_patch(group: &NodeGroup, key: &ObjectKey, vpsie_node: &VPSieNode, node: &Node) -> Option<serde_json::Value> {
+fn group_patch(
+    group: &NodeGroup,
+    key: &ObjectKey,
+    vpsie_node: &VPSieNode,
+    node: &Node,
+) -> Option<serde_json::Value> {
     let mut wanted = labels_of_new_node(group, &vpsie_node.spec.instance_type);
     wanted.insert(labels::VPSIE_NODE.to_owned(), key.name.clone());
     // What the kubelet or a cloud controller says of the machine stays as they say it.
-    let theirs = |name: &str| name.starts_with("kubernetes.io/") || name.starts_with("topology.kubernetes.io/") || name.starts_with("node.kubernetes.io/");
+    let theirs = |name: &str| {
+        name.starts_with("kubernetes.io/")
+            || name.starts_with("topology.kubernetes.io/")
+            || name.starts_with("node.kubernetes.io/")
+    };
     wanted.retain(|name, value| match node.labels().get(name) {
         Some(present) => present != value && !theirs(name),
         None => true,
     });
-    let reason = vpsie_node.spec.creation_reason.map(|reason| reason.as_str().to_owned());
+    let reason = vpsie_node
+        .spec
+        .creation_reason
+        .map(|reason| reason.as_str().to_owned());
     let mut notes = std::collections::BTreeMap::new();
     if let Some(reason) = reason.filter(|_| !node.annotations().contains_key(labels::CREATION_REASON)) {
         notes.insert(labels::CREATION_REASON, reason);
     }
-    if let Some(id) = vpsie_node.instance_id().filter(|_| !node.annotations().contains_key(labels::VPS_ID)) {
+    if let Some(id) = vpsie_node
+        .instance_id()
+        .filter(|_| !node.annotations().contains_key(labels::VPS_ID))
+    {
         notes.insert(labels::VPS_ID, id.to_string());
     }
-    let present: Vec<Taint> = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
+    let present: Vec<Taint> = node
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.taints.clone())
+        .unwrap_or_default();
     let mut taints = present.clone();
     // Taints are the group's word for new nodes: they are put on once, while the node joins. Later an operator
     // may take them off by hand.
     if vpsie_node.phase() != Phase::Ready {
         for taint in group.spec.taints.iter().flatten() {
             let effect = taint.effect.as_str();
-            if !taints.iter().any(|known| known.key == taint.key && known.effect == effect) {
+            if !taints
+                .iter()
+                .any(|known| known.key == taint.key && known.effect == effect)
+            {
                 taints.push(Taint {
                     key: taint.key.clone(),
                     value: taint.value.clone(),

@@ -43,9 +43,14 @@ impl Ledger {
         self.given.retain(|key, _| keys.contains(key));
         for node in nodes {
             let key = ObjectKey::of(&**node);
-            let Some(order) = order_of(&key, node) else { continue };
+            let Some(order) = order_of(&key, node) else {
+                continue;
+            };
             if !self.given.contains_key(&key) && !self.orders.contains_key(&key) {
-                let before = node.status.as_ref().and_then(|status| status.provider_nodes_before.clone());
+                let before = node
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.provider_nodes_before.clone());
                 self.foreign.extend(before.into_iter().flatten());
                 self.orders.insert(key, order);
             }
@@ -59,9 +64,15 @@ impl Ledger {
     pub(crate) fn owned(&self, nodes: &[Arc<VPSieNode>]) -> BTreeSet<String> {
         let of_objects = nodes.iter().flat_map(|node| {
             let hostname = node.status.as_ref().and_then(|status| status.hostname.as_deref());
-            [node.provider_identifier(), hostname, node.node_name()].into_iter().flatten().flat_map(|name| [name.to_owned(), name.to_lowercase()])
+            [node.provider_identifier(), hostname, node.node_name()]
+                .into_iter()
+                .flatten()
+                .flat_map(|name| [name.to_owned(), name.to_lowercase()])
         });
-        let given = self.given.values().flat_map(|row| [identity(row), row.name_key()]);
+        let given = self
+            .given
+            .values()
+            .flat_map(|row| [identity(row), row.name_key()]);
         of_objects.chain(given).collect()
     }
 
@@ -104,7 +115,8 @@ impl Ledger {
     ) -> Option<ProviderNode> {
         let orders: Vec<Order> = self.orders.values().cloned().collect();
         let claims = claim(rows, &orders, &self.foreign, &self.owned(nodes), size_of);
-        let claims: Vec<(ObjectKey, ProviderNode)> = claims.into_iter().map(|(key, row)| (key, row.clone())).collect();
+        let claims: Vec<(ObjectKey, ProviderNode)> =
+            claims.into_iter().map(|(key, row)| (key, row.clone())).collect();
         for (claimed, row) in claims {
             self.orders.remove(&claimed);
             self.given.insert(claimed, row);
@@ -118,7 +130,10 @@ fn order_of(key: &ObjectKey, node: &VPSieNode) -> Option<Order> {
     let status = node.status.as_ref()?;
     let requested = status.creation_requested_at.as_ref()?;
     let unclaimed = status.hostname.is_none() && node.provider_identifier().is_none();
-    let open = matches!(status.phase, Phase::Provisioning | Phase::Terminating | Phase::Deleting | Phase::Failed);
+    let open = matches!(
+        status.phase,
+        Phase::Provisioning | Phase::Terminating | Phase::Deleting | Phase::Failed
+    );
     (unclaimed && open).then(|| Order {
         key: key.clone(),
         size: node.spec.kube_size_id.unwrap_or_default(),

@@ -38,6 +38,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use vpsie_client::ClusterId;
 
+/// Reason of a record whose order did not go through.
+const ORDER_LOST: &str = "OrderLost";
 /// How soon to look again after somebody else wrote first.
 const AFTER_CONFLICT: Duration = Duration::from_millis(50);
 
@@ -51,7 +53,12 @@ pub struct VpsieNodes {
 
 impl VpsieNodes {
     pub fn new(ctx: Arc<Context>, pace: Pace) -> Self {
-        Self { ctx, pace, ledgers: Ledgers::default(), queue: Arc::new(Queue::new()) }
+        Self {
+            ctx,
+            pace,
+            ledgers: Ledgers::default(),
+            queue: Arc::new(Queue::new()),
+        }
     }
 
     /// Brings one VPSieNode a step further.
@@ -59,7 +66,9 @@ impl VpsieNodes {
     /// # Errors
     /// What keeps it from the next step; it is tried again.
     pub async fn reconcile(&self, key: ObjectKey) -> Result<Next, Error> {
-        let Some(node) = self.ctx.index.vpsie_node(&key) else { return Ok(Next::Done) };
+        let Some(node) = self.ctx.index.vpsie_node(&key) else {
+            return Ok(Next::Done);
+        };
         match self.step(&key, &node).await {
             Err(error) if error.is_conflict() => Ok(Next::After(AFTER_CONFLICT)),
             other => other,
@@ -70,13 +79,18 @@ impl VpsieNodes {
         if node.metadata.deletion_timestamp.is_some() {
             return self.terminate(key, node).await;
         }
-        if !node.finalizers().iter().any(|name| name == labels::VPSIE_NODE_FINALIZER) {
+        if !node
+            .finalizers()
+            .iter()
+            .any(|name| name == labels::VPSIE_NODE_FINALIZER)
+        {
             self.add_finalizer(node).await?;
             return Ok(Next::After(AFTER_CONFLICT));
         }
         match node.phase() {
             // A record that knows its machine but lost its status (a restored backup) is adopted, never ordered.
             Phase::Pending if node.provider_identifier().is_some() => self.adopt(node).await,
+            Phase::Pending if was_ordered_before(node) => self.take_over(node).await,
             Phase::Pending => self.order(key).await,
             Phase::Provisioning => self.look(key, node).await,
             Phase::Provisioned | Phase::Joining => self.join(key, node).await,
@@ -115,7 +129,11 @@ impl VpsieNodes {
 
     /// Writes the status if `edit` changes it. A write on a stale object is refused by the server, so that
     /// no effect follows from an outdated view.
-    async fn write_status(&self, node: &VPSieNode, edit: impl FnOnce(&mut VPSieNodeStatus)) -> Result<VPSieNode, Error> {
+    async fn write_status(
+        &self,
+        node: &VPSieNode,
+        edit: impl FnOnce(&mut VPSieNodeStatus),
+    ) -> Result<VPSieNode, Error> {
         let mut next = node.clone();
         let status = next.status.get_or_insert_default();
         edit(status);
@@ -151,9 +169,15 @@ impl VpsieNodes {
             })
             .await?;
         if changed {
-            let type_ = if phase == Phase::Failed { EventType::Warning } else { EventType::Normal };
+            let type_ = if phase == Phase::Failed {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            };
             tracing::info!(vpsienode = %node.name_any(), phase = phase.as_str(), reason, "{note}");
-            self.ctx.events.publish(&reference(node), type_, reason, phase.as_str(), note);
+            self.ctx
+                .events
+                .publish(&reference(node), type_, reason, phase.as_str(), note);
         }
         Ok(next)
     }
@@ -186,8 +210,16 @@ impl VpsieNodes {
 
     /// It will not become a node: says why, and lets the offering rest. `ordered` tells whether a machine may
     /// exist all the same.
-    async fn fail(&self, node: &VPSieNode, reason: &str, message: String, ordered: bool) -> Result<Next, Error> {
-        self.ctx.catalogue.purchase_failed(&Self::group_key(node), &node.spec.instance_type);
+    async fn fail(
+        &self,
+        node: &VPSieNode,
+        reason: &str,
+        message: String,
+        ordered: bool,
+    ) -> Result<Next, Error> {
+        self.ctx
+            .catalogue
+            .purchase_failed(&Self::group_key(node), &node.spec.instance_type);
         let now = (self.ctx.now)();
         self.enter(node, Phase::Failed, reason, message.clone(), |status| {
             if !ordered {
@@ -199,6 +231,12 @@ impl VpsieNodes {
         .await?;
         Ok(Next::Done)
     }
+}
+
+/// Whether the Go controller ordered the machine, and it was not looked for in vain yet.
+fn was_ordered_before(node: &VPSieNode) -> bool {
+    let in_vain = node.status.as_ref().and_then(|status| status.reason.as_deref()) == Some(ORDER_LOST);
+    node.annotations().contains_key(labels::CREATION_REQUESTED) && !in_vain
 }
 
 /// The condition that operators look for, with the words of whoever refused.
@@ -222,7 +260,13 @@ fn condition(
     message: impl Into<String>,
     now: jiff::Timestamp,
 ) {
-    let update = ConditionUpdate { type_, status: holds.into(), reason, message: message.into(), observed_generation: None };
+    let update = ConditionUpdate {
+        type_,
+        status: holds.into(),
+        reason,
+        message: message.into(),
+        observed_generation: None,
+    };
     set(&mut status.conditions, update, now);
 }
 

@@ -1,7 +1,7 @@
 //! Ordering a machine: intent first, then one request, then looking until it is listed.
 
 use super::claim::{Order, identity};
-use super::{VpsieNodes, condition, provision_error};
+use super::{ORDER_LOST, VpsieNodes, condition, provision_error};
 use crate::error::Error;
 use crate::runtime::queue::Next;
 use autoscaler_api::VPSieNode;
@@ -23,26 +23,47 @@ const GROUPS_MAX_AGE: Duration = Duration::from_secs(60);
 impl VpsieNodes {
     /// Sends the order, once: the intent stands in the status before the request leaves.
     pub(super) async fn order(&self, key: &ObjectKey) -> Result<Next, Error> {
-        let Some(node) = self.ctx.index.vpsie_node(key) else { return Ok(Next::Done) };
+        let Some(node) = self.ctx.index.vpsie_node(key) else {
+            return Ok(Next::Done);
+        };
         let cluster = Self::cluster(&node);
         let ledger = self.ledgers.of(&cluster);
         let mut ledger = ledger.lock().await;
         // The wait for the lock may have been long: look again.
-        let Some(node) = self.ctx.index.vpsie_node(key) else { return Ok(Next::Done) };
+        let Some(node) = self.ctx.index.vpsie_node(key) else {
+            return Ok(Next::Done);
+        };
         if node.phase() != Phase::Pending || node.metadata.deletion_timestamp.is_some() {
             return Ok(Next::After(Duration::ZERO));
         }
         let nodes = self.of_cluster(&cluster);
         ledger.refresh(&nodes);
         let quiet = ledger.is_quiet();
-        let max_age = if quiet { Duration::ZERO } else { self.pace.provider_poll };
+        let max_age = if quiet {
+            Duration::ZERO
+        } else {
+            self.pace.provider_poll
+        };
         let listed = self.ctx.catalogue.cluster(&cluster, max_age).await;
         let listed = match listed {
             Ok(listed) => listed,
-            Err(source) => return self.not_sent(&node, Error::Vpsie { action: "listing the cluster's nodes", source }).await,
+            Err(source) => {
+                return self
+                    .not_sent(
+                        &node,
+                        Error::Vpsie {
+                            action: "listing the cluster's nodes",
+                            source,
+                        },
+                    )
+                    .await;
+            }
         };
         let Some(size) = node.spec.kube_size_id else {
-            let message = format!("offering {} has no size at VPSie: spec.kubeSizeID is missing", node.spec.instance_type);
+            let message = format!(
+                "offering {} has no size at VPSie: spec.kubeSizeID is missing",
+                node.spec.instance_type
+            );
             return self.fail(&node, reasons::VALIDATION_FAILED, message, false).await;
         };
         if !ledger.admits(size, rows_tell_sizes(&listed)) {
@@ -50,8 +71,12 @@ impl VpsieNodes {
         }
         if quiet {
             let owned = ledger.owned(&nodes);
-            let foreign: BTreeSet<String> =
-                listed.nodes.iter().map(identity).filter(|name| !owned.contains(name)).collect();
+            let foreign: BTreeSet<String> = listed
+                .nodes
+                .iter()
+                .map(identity)
+                .filter(|name| !owned.contains(name))
+                .collect();
             ledger.set_foreign(foreign);
         }
         let number = match self.provider_group(&cluster, &node, size).await {
@@ -59,22 +84,42 @@ impl VpsieNodes {
             Err(error) => return self.not_sent(&node, error).await,
         };
         let now = (self.ctx.now)();
-        let note = format!("ordering offering {} (size {size}) in provider group {number}", node.spec.instance_type);
+        let note = format!(
+            "ordering offering {} (size {size}) in provider group {number}",
+            node.spec.instance_type
+        );
         let foreign = ledger.foreign();
         let intent = self
-            .enter(&node, Phase::Provisioning, reasons::PROVISIONING, note, |status| {
-                status.creation_requested_at = Some(Time(now));
-                status.creation_accepted_at = None;
-                status.provider_nodes_before = Some(foreign);
-                status.provisioning_start_time = Some(Time(now));
-                status.created_at = Some(Time(now));
-                status.vpsie_group_id = Some(number.0);
-            })
+            .enter(
+                &node,
+                Phase::Provisioning,
+                reasons::PROVISIONING,
+                note,
+                |status| {
+                    status.creation_requested_at = Some(Time(now));
+                    status.creation_accepted_at = None;
+                    status.provider_nodes_before = Some(foreign);
+                    status.provisioning_start_time = Some(Time(now));
+                    status.created_at = Some(Time(now));
+                    status.vpsie_group_id = Some(number.0);
+                },
+            )
             .await?;
-        let mut order = Order { key: key.clone(), size, requested_ms: now.as_millisecond(), accepted: false };
+        let mut order = Order {
+            key: key.clone(),
+            size,
+            requested_ms: now.as_millisecond(),
+            accepted: false,
+        };
         ledger.ordered(order.clone());
-        if let Some(since) = intent.annotations().get(WAITING_SINCE).and_then(|text| text.parse::<jiff::Timestamp>().ok()) {
-            self.ctx.metrics.scale_up_reaction(now.duration_since(since).try_into().unwrap_or_default());
+        if let Some(since) = intent
+            .annotations()
+            .get(WAITING_SINCE)
+            .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+        {
+            self.ctx
+                .metrics
+                .scale_up_reaction(now.duration_since(since).try_into().unwrap_or_default());
         }
         match self.ctx.vpsie.add_node(&cluster, number).await {
             Ok(_) => {
@@ -88,16 +133,25 @@ impl VpsieNodes {
                 .await?;
                 Ok(Next::After(self.pace.provider_poll))
             }
-            Err(error) if error.is_outcome_unknown() || matches!(error, vpsie_client::Error::Decode { .. }) => {
+            Err(error)
+                if error.is_outcome_unknown() || matches!(error, vpsie_client::Error::Decode { .. }) =>
+            {
                 tracing::warn!(vpsienode = %key, reason = error.reason(), "provisioning: {error}; looking before ordering again");
                 let now = (self.ctx.now)();
-                self.write_status(&intent, |status| provision_error(status, error.reason(), error.to_string(), now)).await?;
+                self.write_status(&intent, |status| {
+                    provision_error(status, error.reason(), error.to_string(), now)
+                })
+                .await?;
                 Ok(Next::After(self.pace.provider_poll))
             }
             Err(error) => {
                 ledger.forget(key);
                 let definite = !error.is_temporary()
-                    && !matches!(error, vpsie_client::Error::Unauthorized { .. } | vpsie_client::Error::CredentialsMissing { .. });
+                    && !matches!(
+                        error,
+                        vpsie_client::Error::Unauthorized { .. }
+                            | vpsie_client::Error::CredentialsMissing { .. }
+                    );
                 if definite {
                     let reason = if matches!(error, vpsie_client::Error::LimitReached { .. }) {
                         reasons::CAPACITY_LIMIT_REACHED
@@ -106,7 +160,14 @@ impl VpsieNodes {
                     };
                     return self.fail(&intent, reason, error.to_string(), false).await;
                 }
-                self.not_sent(&intent, Error::Vpsie { action: "ordering a node", source: error }).await
+                self.not_sent(
+                    &intent,
+                    Error::Vpsie {
+                        action: "ordering a node",
+                        source: error,
+                    },
+                )
+                .await
             }
         }
     }
@@ -125,9 +186,17 @@ impl VpsieNodes {
     }
 
     /// The provider's group of a size: there is one per size and cluster, shared by all NodeGroups.
-    async fn provider_group(&self, cluster: &ClusterId, node: &VPSieNode, size: i64) -> Result<GroupNumber, Error> {
+    async fn provider_group(
+        &self,
+        cluster: &ClusterId,
+        node: &VPSieNode,
+        size: i64,
+    ) -> Result<GroupNumber, Error> {
         let find = |groups: &[vpsie_client::ProviderGroup]| {
-            groups.iter().find(|group| group.size == OfferId(size)).map(|group| group.number)
+            groups
+                .iter()
+                .find(|group| group.size == OfferId(size))
+                .map(|group| group.number)
         };
         let catalogue = &self.ctx.catalogue;
         let listing = Error::vpsie("listing the cluster's groups");
@@ -139,9 +208,17 @@ impl VpsieNodes {
         match self.ctx.vpsie.create_group(cluster, &name, OfferId(size)).await {
             // Somebody else made one of this size meanwhile: the list shows it.
             Ok(_) | Err(vpsie_client::Error::Conflict { .. }) => {}
-            Err(source) => return Err(Error::Vpsie { action: "creating a group", source }),
+            Err(source) => {
+                return Err(Error::Vpsie {
+                    action: "creating a group",
+                    source,
+                });
+            }
         }
-        let groups = catalogue.groups(cluster, Duration::ZERO).await.map_err(Error::vpsie("listing the cluster's groups"))?;
+        let groups = catalogue
+            .groups(cluster, Duration::ZERO)
+            .await
+            .map_err(Error::vpsie("listing the cluster's groups"))?;
         find(&groups).ok_or_else(|| Error::Invalid {
             object: format!("cluster {cluster}"),
             field: "size",
@@ -156,31 +233,43 @@ impl VpsieNodes {
             let resources = row.cpu.zip(row.memory_mib).map(|(cpu, memory)| NodeResources {
                 cpu: i64::from(cpu),
                 memory_mb: i64::try_from(memory).unwrap_or(i64::MAX),
-                disk_gb: row.disk_gib.and_then(|disk| i64::try_from(disk).ok()).unwrap_or(0),
+                disk_gb: row
+                    .disk_gib
+                    .and_then(|disk| i64::try_from(disk).ok())
+                    .unwrap_or(0),
                 bandwidth_gb: None,
             });
             let note = format!("VPSie lists it as {}", row.hostname);
-            self.enter(node, Phase::Provisioned, reasons::PROVISIONED, note.clone(), |status| {
-                status.vpsie_node_identifier = row.identifier.as_ref().map(|id| id.as_str().to_owned());
-                status.vpsie_instance_id = row.id;
-                status.hostname = Some(row.hostname.clone());
-                status.node_name = Some(row.name_key());
-                status.ip_address = row.address.clone().or(row.private_address.clone());
-                status.vpsie_status = row.status.clone();
-                status.resources = resources;
-                status.provisioned_at = Some(Time(now));
-                conditions::remove(&mut status.conditions, types::PROVISION_ERROR);
-                condition(status, types::VPS_READY, true, reasons::PROVISIONED, note, now);
-            })
+            self.enter(
+                node,
+                Phase::Provisioned,
+                reasons::PROVISIONED,
+                note.clone(),
+                |status| {
+                    status.vpsie_node_identifier = row.identifier.as_ref().map(|id| id.as_str().to_owned());
+                    status.vpsie_instance_id = row.id;
+                    status.hostname = Some(row.hostname.clone());
+                    status.node_name = Some(row.name_key());
+                    status.ip_address = row.address.clone().or(row.private_address.clone());
+                    status.vpsie_status = row.status.clone();
+                    status.resources = resources;
+                    status.provisioned_at = Some(Time(now));
+                    conditions::remove(&mut status.conditions, types::PROVISION_ERROR);
+                    condition(status, types::VPS_READY, true, reasons::PROVISIONED, note, now);
+                },
+            )
             .await?;
             return Ok(Next::After(Duration::ZERO));
         }
         let status = node.status.clone().unwrap_or_default();
-        let waited = status.creation_requested_at.as_ref().map_or(Duration::ZERO, |at| since(&at.0, now));
+        let waited = status
+            .creation_requested_at
+            .as_ref()
+            .map_or(Duration::ZERO, |at| since(&at.0, now));
         if status.creation_accepted_at.is_none() && waited >= self.pace.lost_answer_grace {
             let note = "the order whose answer was lost did not go through; ordering again".to_owned();
             // Status first: if the process ends here, the record says that nothing is under way.
-            self.enter(node, Phase::Pending, "OrderLost", note, |status| {
+            self.enter(node, Phase::Pending, ORDER_LOST, note, |status| {
                 status.creation_requested_at = None;
                 status.provider_nodes_before = None;
             })
@@ -190,23 +279,40 @@ impl VpsieNodes {
         }
         let limit = self.settings().node_ready_timeout;
         if waited >= limit {
-            let message = format!("timeout: VPSie lists no machine for the order after {} s", limit.as_secs());
-            return self.fail(node, reasons::PROVISIONING_TIMEOUT, message, true).await;
+            let message = format!(
+                "timeout: VPSie lists no machine for the order after {} s",
+                limit.as_secs()
+            );
+            return self
+                .fail(node, reasons::PROVISIONING_TIMEOUT, message, true)
+                .await;
         }
         Ok(Next::After(self.pace.provider_poll))
     }
 
     /// The machine that the ledger gives to this order, if one is listed by now.
-    pub(super) async fn find_machine(&self, key: &ObjectKey, node: &VPSieNode) -> Result<Option<ProviderNode>, Error> {
+    pub(super) async fn find_machine(
+        &self,
+        key: &ObjectKey,
+        node: &VPSieNode,
+    ) -> Result<Option<ProviderNode>, Error> {
         let cluster = Self::cluster(node);
         let listing = Error::vpsie("listing the cluster's nodes");
-        let listed = self.ctx.catalogue.cluster(&cluster, self.pace.provider_poll).await.map_err(listing)?;
+        let listed = self
+            .ctx
+            .catalogue
+            .cluster(&cluster, self.pace.provider_poll)
+            .await
+            .map_err(listing)?;
         let ledger = self.ledgers.of(&cluster);
         let mut ledger = ledger.lock().await;
         let nodes = self.of_cluster(&cluster);
         ledger.refresh(&nodes);
         let offerings = self.ctx.catalogue.known_offerings();
-        let offerings = offerings.get(&node.spec.datacenter_id).cloned().unwrap_or_default();
+        let offerings = offerings
+            .get(&node.spec.datacenter_id)
+            .cloned()
+            .unwrap_or_default();
         Ok(ledger.settle(key, &listed.nodes, &nodes, &|row| size_of(row, &offerings)))
     }
 
@@ -214,9 +320,29 @@ impl VpsieNodes {
     pub(super) async fn adopt(&self, node: &VPSieNode) -> Result<Next, Error> {
         let name = node.node_name().map(str::to_lowercase);
         let now = (self.ctx.now)();
-        self.enter(node, Phase::Provisioned, "Adopted", "the record names its machine: nothing is ordered".to_owned(), |status| {
-            status.node_name = name;
-            status.vpsie_node_identifier = node.provider_identifier().map(str::to_owned);
+        self.enter(
+            node,
+            Phase::Provisioned,
+            "Adopted",
+            "the record names its machine: nothing is ordered".to_owned(),
+            |status| {
+                status.node_name = name;
+                status.vpsie_node_identifier = node.provider_identifier().map(str::to_owned);
+                status.provisioning_start_time = Some(Time(now));
+            },
+        )
+        .await?;
+        Ok(Next::After(Duration::ZERO))
+    }
+}
+
+impl VpsieNodes {
+    /// An order that the Go controller sent: whether it went through is unknown, so it is looked for first.
+    pub(super) async fn take_over(&self, node: &VPSieNode) -> Result<Next, Error> {
+        let now = (self.ctx.now)();
+        let note = "ordered by another controller before: looking for its machine".to_owned();
+        self.enter(node, Phase::Provisioning, reasons::PROVISIONING, note, |status| {
+            status.creation_requested_at = Some(Time(now));
             status.provisioning_start_time = Some(Time(now));
         })
         .await?;
@@ -229,13 +355,19 @@ pub(super) fn since(at: &jiff::Timestamp, now: jiff::Timestamp) -> Duration {
 }
 
 fn rows_tell_sizes(listed: &ClusterDetail) -> bool {
-    !listed.nodes.is_empty() && listed.nodes.iter().all(|row| row.cpu.is_some() && row.memory_mib.is_some())
+    !listed.nodes.is_empty()
+        && listed
+            .nodes
+            .iter()
+            .all(|row| row.cpu.is_some() && row.memory_mib.is_some())
 }
 
 /// The size that a row's processors and memory mean, where they mean one only.
 fn size_of(row: &ProviderNode, offerings: &[Offering]) -> Option<i64> {
     let (cpu, memory) = (row.cpu?, row.memory_mib?);
-    let mut fitting = offerings.iter().filter(|offering| offering.cpu == cpu && offering.memory_mib == memory);
+    let mut fitting = offerings
+        .iter()
+        .filter(|offering| offering.cpu == cpu && offering.memory_mib == memory);
     let first = fitting.next()?;
     fitting.next().is_none().then_some(first.size)
 }

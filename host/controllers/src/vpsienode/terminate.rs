@@ -15,8 +15,8 @@ use autoscaler_api::vpsie_node::Phase;
 use autoscaler_cluster::ObjectKey;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Api, DeleteParams, Preconditions};
 use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, Preconditions};
 use std::time::Duration;
 use vpsie_client::{ClusterDetail, NodeUuid, ProviderNode};
 
@@ -49,7 +49,8 @@ impl VpsieNodes {
                 return Ok(next);
             }
             let note = "drained: giving the machine back to VPSie".to_owned();
-            self.enter(node, Phase::Deleting, reasons::DELETING, note, |_| {}).await?;
+            self.enter(node, Phase::Deleting, reasons::DELETING, note, |_| {})
+                .await?;
             return Ok(Next::After(Duration::ZERO));
         }
         if !known {
@@ -60,19 +61,38 @@ impl VpsieNodes {
 
     /// Evicts what runs on the node; none when nothing is left to wait for.
     async fn drain(&self, node: &VPSieNode) -> Result<Option<Next>, Error> {
-        let Some(name) = node.node_name().filter(|name| self.ctx.index.node(name).is_some()) else { return Ok(None) };
+        let Some(name) = node
+            .node_name()
+            .filter(|name| self.ctx.index.node(name).is_some())
+        else {
+            return Ok(None);
+        };
         let progress = drain::pass(&self.ctx, name, &node.name_any()).await?;
-        let drain::Progress::Waiting(what) = progress else { return Ok(None) };
-        let started = node.status.as_ref().and_then(|status| status.terminating_at.as_ref());
+        let drain::Progress::Waiting(what) = progress else {
+            return Ok(None);
+        };
+        let started = node
+            .status
+            .as_ref()
+            .and_then(|status| status.terminating_at.as_ref());
         let waited = started.map_or(Duration::ZERO, |at| since(&at.0, (self.ctx.now)()));
         let limit = self.settings().drain_timeout;
         if waited < limit {
             return Ok(Some(Next::After(DRAIN_POLL.min(limit - waited))));
         }
         // Whoever deletes the record wants the machine gone: after the time that they allow, it goes.
-        let note = format!("drain timeout after {} s: {what}; the machine goes all the same", limit.as_secs());
+        let note = format!(
+            "drain timeout after {} s: {what}; the machine goes all the same",
+            limit.as_secs()
+        );
         tracing::warn!(vpsienode = %node.name_any(), "{note}");
-        self.ctx.events.publish(&reference(node), EventType::Warning, reasons::DRAIN_FAILED, "Drain", note);
+        self.ctx.events.publish(
+            &reference(node),
+            EventType::Warning,
+            reasons::DRAIN_FAILED,
+            "Drain",
+            note,
+        );
         Ok(None)
     }
 
@@ -90,10 +110,19 @@ impl VpsieNodes {
             return Ok(Next::After(Duration::ZERO));
         }
         let status = node.status.clone().unwrap_or_default();
-        let waited = status.creation_requested_at.as_ref().map_or(Duration::ZERO, |at| since(&at.0, now));
-        let limit = if status.creation_accepted_at.is_some() { self.settings().node_ready_timeout } else { self.pace.lost_answer_grace };
+        let waited = status
+            .creation_requested_at
+            .as_ref()
+            .map_or(Duration::ZERO, |at| since(&at.0, now));
+        let limit = if status.creation_accepted_at.is_some() {
+            self.settings().node_ready_timeout
+        } else {
+            self.pace.lost_answer_grace
+        };
         if waited >= limit {
-            return self.release(key, node, "VPSie never listed a machine for the order").await;
+            return self
+                .release(key, node, "VPSie never listed a machine for the order")
+                .await;
         }
         Ok(Next::After(self.pace.provider_poll))
     }
@@ -102,10 +131,18 @@ impl VpsieNodes {
     async fn give_back(&self, key: &ObjectKey, node: &VPSieNode) -> Result<Next, Error> {
         let now = (self.ctx.now)();
         let cluster = Self::cluster(node);
-        let asked = node.status.as_ref().and_then(|status| status.deletion_requested_at.as_ref());
+        let asked = node
+            .status
+            .as_ref()
+            .and_then(|status| status.deletion_requested_at.as_ref());
         let waited = asked.map(|at| since(&at.0, now));
         let listing = Error::vpsie("listing the cluster's nodes");
-        let listed = match self.ctx.catalogue.cluster(&cluster, self.pace.provider_poll).await {
+        let listed = match self
+            .ctx
+            .catalogue
+            .cluster(&cluster, self.pace.provider_poll)
+            .await
+        {
             Ok(listed) => listed,
             // The whole cluster is gone at VPSie, and the machine with it.
             Err(vpsie_client::Error::NotFound { .. }) => return self.gone(key, node).await,
@@ -113,7 +150,12 @@ impl VpsieNodes {
         };
         let Some(row) = row_of(&listed, node) else {
             // A list that is older than the order or the removal proves nothing.
-            let fresh = self.ctx.catalogue.cluster(&cluster, Duration::ZERO).await.map_err(listing)?;
+            let fresh = self
+                .ctx
+                .catalogue
+                .cluster(&cluster, Duration::ZERO)
+                .await
+                .map_err(listing)?;
             return match row_of(&fresh, node) {
                 None => self.gone(key, node).await,
                 Some(_) => Ok(Next::After(self.pace.provider_poll)),
@@ -123,12 +165,24 @@ impl VpsieNodes {
             return Ok(Next::After(self.pace.provider_poll));
         }
         let Some(identifier) = self.identifier(row).await? else {
-            let message = format!("VPSie lists {} without an identifier: it cannot be asked to remove it", row.hostname);
-            self.write_status(node, |status| provision_error(status, reasons::VPS_DELETE_FAILED, message.clone(), now)).await?;
-            return Err(Error::Invalid { object: key.to_string(), field: "status.vpsieNodeIdentifier", problem: message });
+            let message = format!(
+                "VPSie lists {} without an identifier: it cannot be asked to remove it",
+                row.hostname
+            );
+            self.write_status(node, |status| {
+                provision_error(status, reasons::VPS_DELETE_FAILED, message.clone(), now)
+            })
+            .await?;
+            return Err(Error::Invalid {
+                object: key.to_string(),
+                field: "status.vpsieNodeIdentifier",
+                problem: message,
+            });
         };
         // Asking twice is harmless, so the answer may be lost: the list decides.
-        let next = self.write_status(node, |status| status.deletion_requested_at = Some(Time(now))).await?;
+        let next = self
+            .write_status(node, |status| status.deletion_requested_at = Some(Time(now)))
+            .await?;
         if let Err(error) = self.ctx.vpsie.remove_node(&cluster, &identifier).await {
             let reason = error.reason();
             let text = error.to_string();
@@ -139,7 +193,10 @@ impl VpsieNodes {
                 condition(status, types::ERROR, true, reasons::VPS_DELETE_FAILED, text, now);
             })
             .await?;
-            return Err(Error::Vpsie { action: "removing a node", source: error });
+            return Err(Error::Vpsie {
+                action: "removing a node",
+                source: error,
+            });
         }
         Ok(Next::After(self.pace.provider_poll))
     }
@@ -149,9 +206,17 @@ impl VpsieNodes {
         if let Some(identifier) = &row.identifier {
             return Ok(Some(identifier.clone()));
         }
-        let vms = self.ctx.vpsie.list_attachable_vms().await.map_err(Error::vpsie("listing all VMs"))?;
+        let vms = self
+            .ctx
+            .vpsie
+            .list_attachable_vms()
+            .await
+            .map_err(Error::vpsie("listing all VMs"))?;
         let name = row.name_key();
-        Ok(vms.iter().find(|vm| vm.hostname.to_lowercase() == name).map(|vm| NodeUuid::new(vm.identifier.as_str())))
+        Ok(vms
+            .iter()
+            .find(|vm| vm.hostname.to_lowercase() == name)
+            .map(|vm| NodeUuid::new(vm.identifier.as_str())))
     }
 
     /// VPSie lists the machine no more: the Node object and then the record go.
@@ -159,10 +224,17 @@ impl VpsieNodes {
         if let Some(object) = node.node_name().and_then(|name| self.ctx.index.node(name)) {
             let nodes: Api<Node> = Api::all(self.ctx.effects.clone());
             let params = DeleteParams {
-                preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
+                preconditions: Some(Preconditions {
+                    uid: object.uid(),
+                    resource_version: None,
+                }),
                 ..DeleteParams::default()
             };
-            match nodes.delete(&object.name_any(), &params).await.map_err(Error::kubernetes("deleting a Node")) {
+            match nodes
+                .delete(&object.name_any(), &params)
+                .await
+                .map_err(Error::kubernetes("deleting a Node"))
+            {
                 Ok(_) => {}
                 Err(error) if error.is_not_found() || error.is_conflict() => {}
                 Err(error) => return Err(error),
@@ -175,16 +247,23 @@ impl VpsieNodes {
         self.remove_finalizer(node).await?;
         self.ledgers.of(&Self::cluster(node)).lock().await.forget(key);
         tracing::info!(vpsienode = %key, "deleted: {why}");
-        self.ctx.events.publish(&reference(node), EventType::Normal, "Deleted", "Delete", why);
+        self.ctx
+            .events
+            .publish(&reference(node), EventType::Normal, "Deleted", "Delete", why);
         Ok(Next::Done)
     }
 }
 
 /// The row of the machine, by identifier or by name in any case.
 fn row_of<'a>(listed: &'a ClusterDetail, node: &VPSieNode) -> Option<&'a ProviderNode> {
-    let hostname = node.status.as_ref().and_then(|status| status.hostname.as_deref()).or(node.node_name());
+    let hostname = node
+        .status
+        .as_ref()
+        .and_then(|status| status.hostname.as_deref())
+        .or(node.node_name());
     let hostname = hostname.map(str::to_lowercase);
     listed.nodes.iter().find(|row| {
-        node.provider_identifier() == Some(identity(row).as_str()) || hostname.as_deref() == Some(row.name_key().as_str())
+        node.provider_identifier() == Some(identity(row).as_str())
+            || hostname.as_deref() == Some(row.name_key().as_str())
     })
 }

@@ -57,9 +57,16 @@ pub fn rebalance(placement: &Placement, partition: &dyn Fn(GroupId) -> bool) -> 
 fn waiting_for_growth(placement: &Placement, catalogue: &Catalogue) -> u32 {
     let may_come = |class: ClassId| {
         let refusals = placement.refusals_by_template(class);
-        catalogue.templates.iter().zip(refusals).any(|(template, refusal)| template.headroom > 0 && refusal.is_none())
+        catalogue
+            .templates
+            .iter()
+            .zip(refusals)
+            .any(|(template, refusal)| template.headroom > 0 && refusal.is_none())
     };
-    let waiting = placement.unplaced.iter().filter(|unplaced| may_come(unplaced.class));
+    let waiting = placement
+        .unplaced
+        .iter()
+        .filter(|unplaced| may_come(unplaced.class));
     u32::try_from(waiting.map(|unplaced| unplaced.pods.len()).sum::<usize>()).unwrap_or(u32::MAX)
 }
 

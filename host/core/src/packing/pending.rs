@@ -53,7 +53,7 @@ pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
         placed: Vec::new(),
         bought: vec![0; snapshot.groups.len()],
     };
-    let open = dedicated_first(&placement.state, waiting.keys());
+    let open = dedicated_first(&placement.state, &waiting);
     placement.settle(waiting, &open);
     placement
 }
@@ -62,13 +62,14 @@ pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
 /// the common nodes to the classes that have nowhere else to go. Without it a decision would depend on the
 /// names of nodes, and buy once more whenever a node that was expected gets its real name.
 /// Imagined nodes stay last, in the order in which they were bought.
-pub(super) fn dedicated_first<'a>(
-    state: &State,
-    classes: impl Iterator<Item = &'a ClassId> + Clone,
-) -> Vec<NodeId> {
+pub(super) fn dedicated_first<Pods>(state: &State, waiting: &BTreeMap<ClassId, Pods>) -> Vec<NodeId> {
     let users = |node: NodeId| {
         let may_use = |class: &&ClassId| state.fits_by_nature(**class, node).is_ok();
-        if state.imagined(node).is_some() { usize::MAX } else { classes.clone().filter(may_use).count() }
+        if state.imagined(node).is_some() {
+            usize::MAX
+        } else {
+            waiting.keys().filter(may_use).count()
+        }
     };
     let mut open = state.open_nodes();
     open.sort_by_cached_key(|node| users(*node));
@@ -141,7 +142,7 @@ impl Placement {
             .into_iter()
             .map(|unplaced| (unplaced.class, unplaced.pods))
             .collect();
-        let open = dedicated_first(&self.state, waiting.keys());
+        let open = dedicated_first(&self.state, &waiting);
         self.settle(waiting, &open);
         self.placed[known..].to_vec()
     }

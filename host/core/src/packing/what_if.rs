@@ -139,7 +139,7 @@ impl WhatIf {
             }
         }
         // Pods that lose their node go to nodes that run or are imagined here: what is merely on its way may not come.
-        let existing = dedicated_first(state, asked.pods.keys());
+        let existing = dedicated_first(state, &asked.pods);
         let running: Vec<NodeId> = existing
             .iter()
             .copied()

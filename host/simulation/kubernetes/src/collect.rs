@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::create::Writing;
 use crate::delete::{self, FOREGROUND, ORPHAN, Options};
-use crate::fields::Tracking;
+use crate::managers::Tracking;
 use crate::metadata;
 use crate::owners::{Place, owner_uids};
 use crate::resources::ResourceType;

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::error::{ApiError, FieldError};
-use crate::fields::{self, Tracking};
+use crate::managers::{self, Tracking};
 use crate::resources::ResourceType;
 use crate::server::timestamp;
 use crate::state::State;
 use crate::store::Stored;
-use crate::{custom, defaults, metadata, validation, view};
+use crate::{admission, custom, defaults, metadata, validation, view};
 
 /// A generated name that is taken is drawn again this many times.
 const NAME_ATTEMPTS: usize = 8;
@@ -25,8 +25,8 @@ pub(crate) struct Writing<'a> {
 }
 
 /// Reads what a client sent into the stored form, as its type says.
-pub(crate) fn decode(resource: &ResourceType, value: Value, strict: bool) -> Result<Value, ApiError> {
-    let Value::Object(object) = &value else {
+pub(crate) fn decode(resource: &ResourceType, value: &Value, strict: bool) -> Result<Value, ApiError> {
+    let Value::Object(object) = value else {
         return Err(ApiError::bad_request(format!(
             "the object provided is unrecognized (must be of type {})",
             resource.kind
@@ -83,7 +83,7 @@ pub(crate) fn is_strict(call: &Call) -> bool {
 
 /// Answers a POST on a collection.
 pub(crate) fn from_call(state: &mut State, call: &Call, now: Timestamp) -> Result<Arc<Stored>, ApiError> {
-    let value = decode(&call.resource, call.json()?, is_strict(call))?;
+    let value = decode(&call.resource, &call.json()?, is_strict(call))?;
     let writing = Writing {
         tracking: Tracking::update(call),
         now,
@@ -145,7 +145,7 @@ pub(crate) fn create(
     if resource.custom.is_some() && resource.status {
         metadata::set(&mut value, "status", None);
     }
-    defaults::prepare_for_create(state, resource, &mut value)?;
+    admission::prepare_for_create(state, resource, &mut value)?;
 
     let mut errors = validation::metadata(resource, &value);
     errors.extend(validation::object(resource, &value, None));
@@ -162,11 +162,11 @@ pub(crate) fn create(
     if state.find(resource, &key).is_ok() {
         return Err(ApiError::already_exists(resource, &name));
     }
-    fields::track(resource, None, &mut value, &writing.tracking, writing.now);
+    managers::track(resource, None, &mut value, &writing.tracking, writing.now);
     if writing.dry_run {
         return Ok(Stored::unsaved(value));
     }
-    Ok(state.put(resource, key, value))
+    Ok(state.put(resource, &key, value))
 }
 
 /// Settles the namespace of a new object against the one in the path.

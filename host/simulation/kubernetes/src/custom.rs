@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::error::{ApiError, FieldError};
 use crate::metadata;
 use crate::resources::{ResourceType, ScalePaths};
-use crate::schema;
+use crate::{schema, structure};
 
 /// One version of a custom resource.
 #[derive(Debug)]
@@ -187,7 +187,7 @@ pub(crate) fn decode(
     let meta: ObjectMeta =
         serde_json::from_value(value["metadata"].take()).map_err(|error| refuse(error.to_string()))?;
     let mut dropped = Vec::new();
-    schema::prune_object(&custom.schema, value, &mut dropped);
+    structure::prune_object(&custom.schema, value, &mut dropped);
     if strict && !dropped.is_empty() {
         let list: Vec<String> = dropped
             .iter()
@@ -195,7 +195,7 @@ pub(crate) fn decode(
             .collect();
         return Err(refuse(format!("strict decoding error: {}", list.join(", "))));
     }
-    schema::default_object(&custom.schema, value);
+    structure::default_object(&custom.schema, value);
     value["metadata"] = serde_json::to_value(&meta).map_err(|error| refuse(error.to_string()))?;
     Ok(())
 }

@@ -198,7 +198,7 @@ pub(crate) fn delete(
             gone: false,
         });
     }
-    let stored = state.put(resource, key.clone(), object);
+    let stored = state.put(resource, key, object);
     Ok(Deleted { stored, gone: false })
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct ApiError {
     pub(crate) code: StatusCode,
     pub(crate) reason: &'static str,
     pub(crate) message: String,
-    pub(crate) details: Option<Details>,
+    pub(crate) details: Option<Box<Details>>,
 }
 
 /// What `Status.details` says about a refusal.
@@ -74,7 +74,7 @@ impl ApiError {
             "NotFound",
             "the server could not find the requested resource",
         );
-        error.details = Some(Details::default());
+        error.details = Some(Box::default());
         error
     }
 
@@ -84,7 +84,7 @@ impl ApiError {
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource",
         );
-        error.details = Some(Details::of(resource, ""));
+        error.details = Some(Box::new(Details::of(resource, "")));
         error
     }
 
@@ -94,7 +94,7 @@ impl ApiError {
             "NotFound",
             format!("{} \"{name}\" not found", resource.qualified()),
         );
-        error.details = Some(Details::of(resource, name));
+        error.details = Some(Box::new(Details::of(resource, name)));
         error
     }
 
@@ -104,7 +104,7 @@ impl ApiError {
             "AlreadyExists",
             format!("{} \"{name}\" already exists", resource.qualified()),
         );
-        error.details = Some(Details::of(resource, name));
+        error.details = Some(Box::new(Details::of(resource, name)));
         error
     }
 
@@ -117,7 +117,7 @@ impl ApiError {
                 resource.qualified()
             ),
         );
-        error.details = Some(Details::of(resource, name));
+        error.details = Some(Box::new(Details::of(resource, name)));
         error
     }
 
@@ -136,16 +136,16 @@ impl ApiError {
             "Forbidden",
             format!("{} \"{name}\" is forbidden: {why}", resource.qualified()),
         );
-        error.details = Some(Details::of(resource, name));
+        error.details = Some(Box::new(Details::of(resource, name)));
         error
     }
 
     pub(crate) fn too_many_requests(message: impl Into<String>, retry_after_seconds: u32) -> Self {
         let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
-        error.details = Some(Details {
+        error.details = Some(Box::new(Details {
             retry_after_seconds,
             ..Details::default()
-        });
+        }));
         error
     }
 
@@ -160,7 +160,7 @@ impl ApiError {
             "UnsupportedMediaType",
             "415: Unsupported Media Type",
         );
-        error.details = Some(Details::default());
+        error.details = Some(Box::default());
         error
     }
 
@@ -209,13 +209,13 @@ impl ApiError {
             "Invalid",
             format!("{qualified_kind} \"{name}\" is invalid: {list}"),
         );
-        error.details = Some(Details {
+        error.details = Some(Box::new(Details {
             name: name.to_owned(),
             group: resource.group.clone(),
             kind: resource.kind.clone(),
             causes: errors.into_iter().map(FieldError::into_cause).collect(),
             ..Details::default()
-        });
+        }));
         error
     }
 
@@ -225,14 +225,11 @@ impl ApiError {
         message: impl Into<String>,
         field: Option<String>,
     ) -> Self {
-        self.details
-            .get_or_insert_with(Details::default)
-            .causes
-            .push(Cause {
-                reason: reason.to_owned(),
-                message: message.into(),
-                field,
-            });
+        self.details.get_or_insert_with(Box::default).causes.push(Cause {
+            reason: reason.to_owned(),
+            message: message.into(),
+            field,
+        });
         self
     }
 

@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::create::Writing;
 use crate::delete::{self, Options};
 use crate::error::ApiError;
-use crate::fields::Tracking;
+use crate::managers::Tracking;
 use crate::selector::LabelSelector;
 use crate::server::timestamp;
 use crate::state::State;

@@ -8,6 +8,7 @@
 //! [`ApiServer::client`] is the way in. [`Controllers`] adds what a bare API server lacks: replica sets that make pods,
 //! a kubelet that runs them, disruption budgets that count, garbage that is collected. There is no scheduler here.
 
+mod admission;
 mod call;
 mod collect;
 mod controllers;
@@ -22,6 +23,7 @@ mod eviction;
 mod faults;
 mod fields;
 mod identity;
+mod managers;
 mod metadata;
 mod owners;
 mod patch;
@@ -33,6 +35,7 @@ mod server;
 mod shape;
 mod state;
 mod store;
+mod structure;
 mod subresources;
 mod update;
 mod validation;

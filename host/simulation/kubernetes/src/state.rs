@@ -73,10 +73,10 @@ impl State {
     }
 
     /// Stores an object; a CRD's types are served from then on.
-    pub(crate) fn put(&mut self, resource: &ResourceType, key: ObjectKey, value: Value) -> Arc<Stored> {
-        let before = self.store.get(&resource.key(), &key).cloned();
+    pub(crate) fn put(&mut self, resource: &ResourceType, key: &ObjectKey, value: Value) -> Arc<Stored> {
+        let before = self.store.get(&resource.key(), key).cloned();
         let stored = self.store.put(&resource.key(), key.clone(), value);
-        self.owners.put(&resource.key(), &key, before.as_deref(), &stored);
+        self.owners.put(&resource.key(), key, before.as_deref(), &stored);
         if resource.is("apiextensions.k8s.io", "customresourcedefinitions") {
             self.serve_custom(&stored.value);
         }
@@ -181,7 +181,7 @@ impl State {
                 "spec": {"finalizers": ["kubernetes"]},
                 "status": {"phase": "Active"},
             });
-            self.put(&namespaces, (String::new(), name.to_owned()), namespace);
+            self.put(&namespaces, &(String::new(), name.to_owned()), namespace);
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::call::{Call, Verb};
 use crate::create::Writing;
 use crate::error::{ApiError, FieldError};
-use crate::fields::Tracking;
+use crate::managers::Tracking;
 use crate::resources::{ResourceType, ScalePaths};
 use crate::server::timestamp;
 use crate::state::State;

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::call::Call;
 use crate::create::{self, Writing};
 use crate::error::{ApiError, FieldError};
-use crate::fields::{self, Tracking};
+use crate::managers::{self, Tracking};
 use crate::resources::ResourceType;
 use crate::state::State;
 use crate::store::{ObjectKey, Stored};
-use crate::{defaults, metadata, validation};
+use crate::{admission, metadata, validation};
 
 /// What an update left behind.
 pub(crate) struct Written {
@@ -33,7 +33,7 @@ impl Written {
 /// Answers a PUT on an object or its status.
 pub(crate) fn from_call(state: &mut State, call: &Call, now: Timestamp) -> Result<Written, ApiError> {
     let resource = &call.resource;
-    let value = create::decode(resource, call.json()?, create::is_strict(call))?;
+    let value = create::decode(resource, &call.json()?, create::is_strict(call))?;
     let named = metadata::text(&value, "name");
     if named != call.name() {
         return Err(if named.is_empty() {
@@ -100,7 +100,7 @@ pub(crate) fn update(
     }
     metadata::drop_empty(&mut new["metadata"]);
     separate(resource, subresource, &old.value, &mut new);
-    defaults::prepare_for_update(resource, subresource, &old.value, &mut new);
+    admission::prepare_for_update(resource, subresource, &old.value, &mut new);
     if subresource != Some("binding") {
         metadata::count_generation(resource, &old.value, &mut new);
     }
@@ -114,7 +114,7 @@ pub(crate) fn update(
     if !errors.is_empty() {
         return Err(ApiError::invalid(resource, &key.1, errors));
     }
-    fields::track(
+    managers::track(
         resource,
         Some(&old.value),
         &mut new,
@@ -139,7 +139,7 @@ pub(crate) fn update(
             None => Err(ApiError::not_found(resource, &key.1)),
         };
     }
-    Ok(state.put(resource, key, new))
+    Ok(state.put(resource, &key, new))
 }
 
 /// A terminating object without finalizers and without grace left goes away with the write that made it so.

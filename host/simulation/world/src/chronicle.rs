@@ -21,7 +21,10 @@ pub struct Chronicle {
 
 impl Chronicle {
     pub(crate) fn new(narrator: Option<Arc<Narrator>>) -> Arc<Self> {
-        Arc::new(Self { kept: Mutex::default(), narrator })
+        Arc::new(Self {
+            kept: Mutex::default(),
+            narrator,
+        })
     }
 
     /// Decisions that led to an action, rejected something anew, or had a policy fail, in order.
@@ -44,7 +47,11 @@ impl Observer for Chronicle {
     fn decided(&self, record: &DecisionRecord) {
         let news = {
             let mut kept = self.kept.lock();
-            let last = kept.decisions.iter().rev().find(|known| known.kind == record.kind);
+            let last = kept
+                .decisions
+                .iter()
+                .rev()
+                .find(|known| known.kind == record.kind);
             let news = is_news(record, last);
             if news {
                 kept.decisions.push(record.clone());
@@ -61,10 +68,18 @@ impl Observer for Chronicle {
 fn is_news(record: &DecisionRecord, last: Option<&DecisionRecord>) -> bool {
     // How many pods wait changes all the time; who waits, and why, is what matters.
     let rejected = |record: &DecisionRecord| -> Vec<(String, String)> {
-        record.rejections.iter().map(|note| (note.subject.clone(), note.reason.code.clone())).collect()
+        record
+            .rejections
+            .iter()
+            .map(|note| (note.subject.clone(), note.reason.code.clone()))
+            .collect()
     };
     let failed = |record: &DecisionRecord| -> Vec<(String, &'static str)> {
-        record.failed.iter().map(|failed| (failed.policy.digest.clone(), failed.reason)).collect()
+        record
+            .failed
+            .iter()
+            .map(|failed| (failed.policy.digest.clone(), failed.reason))
+            .collect()
     };
     // A rebalance that does nothing lists the nodes that stay; scale-up names pods that must wait.
     let somebody_waits = record.kind != Kind::Rebalance && !record.rejections.is_empty();
@@ -84,10 +99,23 @@ mod tests {
         DecisionRecord {
             at: jiff::Timestamp::UNIX_EPOCH,
             kind,
-            policy: DecidedBy { name: "p".into(), digest: "sha256:0".into(), version: "1".into() },
-            actions: action.then(|| ActionText { action: "buy".into(), reason: reason() }).into_iter().collect(),
+            policy: DecidedBy {
+                name: "p".into(),
+                digest: "sha256:0".into(),
+                version: "1".into(),
+            },
+            actions: action
+                .then(|| ActionText {
+                    action: "buy".into(),
+                    reason: reason(),
+                })
+                .into_iter()
+                .collect(),
             rejections: rejection
-                .map(|subject| Note { subject: subject.into(), reason: reason() })
+                .map(|subject| Note {
+                    subject: subject.into(),
+                    reason: reason(),
+                })
                 .into_iter()
                 .collect(),
             notes: vec![],

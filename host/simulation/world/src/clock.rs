@@ -12,7 +12,10 @@ use tokio::time::Instant;
 /// # Errors
 /// When the runtime cannot be built, and those of the future.
 pub fn run_virtually<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
     runtime.map_err(Error::Runtime)?.block_on(future)
 }
 
@@ -50,7 +53,12 @@ mod tests {
 
     #[test]
     fn stopwatch_cases() {
-        for (millis, text) in [(0, "00:00.0"), (12_340, "00:12.3"), (754_999, "12:34.9"), (3_661_000, "1:01:01.0")] {
+        for (millis, text) in [
+            (0, "00:00.0"),
+            (12_340, "00:12.3"),
+            (754_999, "12:34.9"),
+            (3_661_000, "1:01:01.0"),
+        ] {
             assert_eq!(stopwatch(Duration::from_millis(millis)), text);
         }
     }

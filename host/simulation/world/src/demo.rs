@@ -21,8 +21,10 @@ pub const JOBS: Workload = Workload {
     ..Workload::new("jobs", 48, "500m", "2Gi")
 };
 /// Bound to one group by a selector, and protected by a budget.
-pub const SHOP: Workload =
-    Workload { node_selector: Some((POOL, GENERAL)), ..Workload::new("shop", 28, "500m", "512Mi") };
+pub const SHOP: Workload = Workload {
+    node_selector: Some((POOL, GENERAL)),
+    ..Workload::new("shop", 28, "500m", "512Mi")
+};
 /// Larger than anything that can be bought.
 pub const GIANT: Workload = Workload::new("giant", 4, "64", "8Gi");
 /// Of [`SHOP`], at least this many stay up while nodes go.
@@ -82,7 +84,8 @@ pub fn run(seed: u64, sink: Option<Sink>) -> Result<Summary, Error> {
 }
 
 async fn story(world: &World) -> Result<Summary, Error> {
-    world.say("An empty cluster. Two node groups: general (k8s-4-8, k8s-8-16) and batch (k8s-4-16, tainted).");
+    world
+        .say("An empty cluster. Two node groups: general (k8s-4-8, k8s-8-16) and batch (k8s-4-16, tainted).");
     world.advance(Duration::from_secs(5)).await;
     let fitting = [WEB, JOBS, SHOP];
     let wanted: i32 = fitting.iter().map(|workload| workload.replicas).sum();
@@ -95,10 +98,15 @@ async fn story(world: &World) -> Result<Summary, Error> {
     }
     let took = world
         .settle("every pod that can fit runs", 30 * MINUTE, |view| {
-            fitting.iter().all(|workload| runs_whole(view, workload, workload.replicas))
+            fitting
+                .iter()
+                .all(|workload| runs_whole(view, workload, workload.replicas))
         })
         .await?;
-    world.say(&format!("Every pod that can fit runs, {} s after the load came.", took.as_secs()));
+    world.say(&format!(
+        "Every pod that can fit runs, {} s after the load came.",
+        took.as_secs()
+    ));
     world.advance(MINUTE).await;
 
     world.say(&format!(
@@ -110,18 +118,24 @@ async fn story(world: &World) -> Result<Summary, Error> {
     }
     world
         .settle("the load is down", 5 * MINUTE, |view| {
-            fitting.iter().all(|workload| runs_whole(view, workload, workload.replicas / 4))
+            fitting
+                .iter()
+                .all(|workload| runs_whole(view, workload, workload.replicas / 4))
         })
         .await?;
     world.view.watch_fewest(SHOP.name);
     world.settle_nodes(15 * MINUTE, 240 * MINUTE).await?;
     world
         .settle("every pod that can fit runs again", 10 * MINUTE, |view| {
-            fitting.iter().all(|workload| runs_whole(view, workload, workload.replicas / 4))
+            fitting
+                .iter()
+                .all(|workload| runs_whole(view, workload, workload.replicas / 4))
         })
         .await?;
     let fewest = world.view.fewest(SHOP.name).unwrap_or_default();
-    world.say(&format!("The nodes have settled. Of shop, never fewer than {fewest} pods ran."));
+    world.say(&format!(
+        "The nodes have settled. Of shop, never fewer than {fewest} pods ran."
+    ));
     world.summary().await
 }
 

@@ -22,7 +22,11 @@ pub enum Error {
     #[error("setting up the VPSie client")]
     Vpsie(#[source] vpsie_client::Error),
     #[error("waited {} s of virtual time until {what}, in vain: {found}", waited.as_secs())]
-    NotSettled { what: &'static str, waited: Duration, found: String },
+    NotSettled {
+        what: &'static str,
+        waited: Duration,
+        found: String,
+    },
 }
 
 impl Error {

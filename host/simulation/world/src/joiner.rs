@@ -35,8 +35,18 @@ pub struct Joiner {
 
 impl Joiner {
     /// Listens from now on; [`Joiner::run`] does the work.
-    pub fn new(fake: &Arc<FakeVpsie>, client: kube::Client, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
-        Self { events: fake.subscribe(), fake: fake.clone(), client, now, kwok: false }
+    pub fn new(
+        fake: &Arc<FakeVpsie>,
+        client: kube::Client,
+        now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    ) -> Self {
+        Self {
+            events: fake.subscribe(),
+            fake: fake.clone(),
+            client,
+            now,
+            kwok: false,
+        }
     }
 
     /// Marks the Nodes so that KWOK plays their kubelets.
@@ -48,7 +58,12 @@ impl Joiner {
     /// Joins the machines that are there from the start, then follows events until `shutdown`.
     pub async fn run(mut self, shutdown: CancellationToken) {
         // Machines that were ordered before are joined by their events.
-        let from_the_start: Vec<VmInfo> = self.fake.vms().into_iter().filter(|vm| vm.group.is_none()).collect();
+        let from_the_start: Vec<VmInfo> = self
+            .fake
+            .vms()
+            .into_iter()
+            .filter(|vm| vm.group.is_none())
+            .collect();
         for vm in from_the_start {
             self.join(&vm).await;
         }
@@ -96,7 +111,10 @@ impl Joiner {
             "type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown",
             "message": "Kubelet stopped posting node status.", "lastTransitionTime": at,
         }]}});
-        match api.patch_status(&vm.node_name, &params, &Patch::Strategic(&patch)).await {
+        match api
+            .patch_status(&vm.node_name, &params, &Patch::Strategic(&patch))
+            .await
+        {
             Ok(_) => tracing::info!(node = vm.node_name, "the machine is gone"),
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(error) => tracing::warn!(node = vm.node_name, "telling that the machine is gone: {error}"),
@@ -173,14 +191,20 @@ mod tests {
             let node = node_of(&master, Timestamp::UNIX_EPOCH, kwok);
             assert_eq!(node["metadata"]["name"], "hel-kubernetes-49ab-master-main");
             assert_eq!(node["metadata"]["annotations"], annotations);
-            assert_eq!(node["spec"]["taints"][0]["key"], "node-role.kubernetes.io/control-plane");
+            assert_eq!(
+                node["spec"]["taints"][0]["key"],
+                "node-role.kubernetes.io/control-plane"
+            );
             assert!(node["spec"]["providerID"].is_null());
             assert_eq!(node["status"]["capacity"]["memory"], "4096Mi");
             assert_eq!(node["status"]["allocatable"]["memory"], "3712Mi");
             assert_eq!(node["status"]["allocatable"]["cpu"], "1940m");
             serde_json::from_value::<Node>(node).unwrap();
         }
-        let worker = VmInfo { master: false, ..master };
+        let worker = VmInfo {
+            master: false,
+            ..master
+        };
         assert!(node_of(&worker, Timestamp::UNIX_EPOCH, false)["spec"]["taints"].is_null());
     }
 }

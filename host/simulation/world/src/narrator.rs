@@ -31,7 +31,10 @@ pub struct Narrator {
 impl Narrator {
     /// Virtual time counts from now.
     pub fn new(sink: Sink) -> Arc<Self> {
-        Arc::new(Self { start: Instant::now(), sink: Mutex::new(sink) })
+        Arc::new(Self {
+            start: Instant::now(),
+            sink: Mutex::new(sink),
+        })
     }
 
     /// One line with the time in front.
@@ -46,7 +49,10 @@ impl Narrator {
 
     pub(crate) fn decided(&self, record: &DecisionRecord) {
         for failed in &record.failed {
-            self.say(&format!("policy {} failed at {}: {}", failed.policy.name, record.kind, failed.reason));
+            self.say(&format!(
+                "policy {} failed at {}: {}",
+                failed.policy.name, record.kind, failed.reason
+            ));
             self.detail(&failed.message);
         }
         self.say(&format!(
@@ -61,20 +67,39 @@ impl Narrator {
             self.detail("nothing to do");
         }
         for action in &record.actions {
-            self.detail(&format!("{}: {} [{}]", action.action, action.reason.text, action.reason.code));
+            self.detail(&format!(
+                "{}: {} [{}]",
+                action.action, action.reason.text, action.reason.code
+            ));
         }
         if record.rejections.len() > MOST_REJECTIONS {
             let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-            record.rejections.iter().for_each(|note| *counts.entry(&note.reason.code).or_default() += 1);
-            let list: Vec<String> = counts.iter().map(|(code, count)| format!("{count} {code}")).collect();
-            self.detail(&format!("not for {} others: {}", record.rejections.len(), list.join(", ")));
+            record
+                .rejections
+                .iter()
+                .for_each(|note| *counts.entry(&note.reason.code).or_default() += 1);
+            let list: Vec<String> = counts
+                .iter()
+                .map(|(code, count)| format!("{count} {code}"))
+                .collect();
+            self.detail(&format!(
+                "not for {} others: {}",
+                record.rejections.len(),
+                list.join(", ")
+            ));
         } else {
             for note in &record.rejections {
-                self.detail(&format!("not for {}: {} [{}]", note.subject, note.reason.text, note.reason.code));
+                self.detail(&format!(
+                    "not for {}: {} [{}]",
+                    note.subject, note.reason.text, note.reason.code
+                ));
             }
         }
         for note in &record.notes {
-            self.detail(&format!("checker, {}: {} [{}]", note.subject, note.reason.text, note.reason.code));
+            self.detail(&format!(
+                "checker, {}: {} [{}]",
+                note.subject, note.reason.text, note.reason.code
+            ));
         }
     }
 
@@ -86,7 +111,12 @@ impl Narrator {
         view: Arc<View>,
         shutdown: CancellationToken,
     ) {
-        let offers = fake.config().offers.into_iter().map(|offer| (offer.id, offer.name)).collect();
+        let offers = fake
+            .config()
+            .offers
+            .into_iter()
+            .map(|offer| (offer.id, offer.name))
+            .collect();
         let (mut pods, mut nodes) = (PodCounts::default(), 0);
         for tick in 1u32.. {
             tokio::select! {
@@ -104,12 +134,20 @@ impl Narrator {
             }
             let (pods_now, nodes_now) = (view.pod_counts(None), view.ready_nodes());
             if nodes_now != nodes {
-                self.say(&format!("Kubernetes: {nodes_now} nodes of groups ready (before: {nodes})"));
+                self.say(&format!(
+                    "Kubernetes: {nodes_now} nodes of groups ready (before: {nodes})"
+                ));
                 nodes = nodes_now;
             }
             if pods_now != pods {
-                let PodCounts { total, running, pending } = pods_now;
-                self.say(&format!("Kubernetes: {total} pods, {running} running, {pending} pending"));
+                let PodCounts {
+                    total,
+                    running,
+                    pending,
+                } = pods_now;
+                self.say(&format!(
+                    "Kubernetes: {total} pods, {running} running, {pending} pending"
+                ));
                 pods = pods_now;
             }
         }
@@ -126,12 +164,20 @@ impl Narrator {
         for (picks, word) in stages {
             let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
             for event in events.iter().filter(|event| picks(event)) {
-                let offer = offers.get(&event.vm().size.offer).map_or("unknown", String::as_str);
+                let offer = offers
+                    .get(&event.vm().size.offer)
+                    .map_or("unknown", String::as_str);
                 *counts.entry(offer).or_default() += 1;
             }
             if !counts.is_empty() {
-                let list: Vec<String> = counts.iter().map(|(name, count)| format!("{count} x {name}")).collect();
-                self.say(&format!("VPSie: {} {word} (now {hourly:.4} per hour)", list.join(", ")));
+                let list: Vec<String> = counts
+                    .iter()
+                    .map(|(name, count)| format!("{count} x {name}"))
+                    .collect();
+                self.say(&format!(
+                    "VPSie: {} {word} (now {hourly:.4} per hour)",
+                    list.join(", ")
+                ));
             }
         }
     }

@@ -61,7 +61,14 @@ pub struct Workload {
 impl Workload {
     /// A plain one.
     pub const fn new(name: &'static str, replicas: i32, cpu: &'static str, memory: &'static str) -> Self {
-        Self { name, replicas, cpu, memory, node_selector: None, tolerates: None }
+        Self {
+            name,
+            replicas,
+            cpu,
+            memory,
+            node_selector: None,
+            tolerates: None,
+        }
     }
 
     /// As a Kubernetes object.

@@ -79,14 +79,26 @@ pub struct Policy {
 impl Summary {
     /// The same without what a clock on the wall measured: equal for equal seeds.
     pub fn without_durations(mut self) -> Self {
-        self.decisions.iter_mut().for_each(|decision| decision.duration_us = 0);
+        self.decisions
+            .iter_mut()
+            .for_each(|decision| decision.duration_us = 0);
         self
     }
 
     /// For people: a few lines.
     pub fn text(&self) -> String {
-        let Self { pods, nodes, vms, cost, .. } = self;
-        let actions = self.decisions.iter().map(|decision| decision.actions.len()).sum::<usize>();
+        let Self {
+            pods,
+            nodes,
+            vms,
+            cost,
+            ..
+        } = self;
+        let actions = self
+            .decisions
+            .iter()
+            .map(|decision| decision.actions.len())
+            .sum::<usize>();
         format!(
             "pods       {} in all, {} running, {} pending\n\
              nodes      {} ready\n\

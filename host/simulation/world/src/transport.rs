@@ -19,7 +19,11 @@ impl Transport for InProcess {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
         match tokio::time::timeout(TIMEOUT, self.0.call(request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(dropped)) => Err(TransportError::new("the connection broke", dropped.reached, false)),
+            Ok(Err(dropped)) => Err(TransportError::new(
+                "the connection broke",
+                dropped.reached,
+                false,
+            )),
             Err(elapsed) => Err(TransportError::new(elapsed, true, true)),
         }
     }

@@ -53,7 +53,10 @@ struct Seen {
 
 impl Seen {
     fn running(&self, app: &str) -> usize {
-        self.pods.values().filter(|pod| pod.app == app && pod.running).count()
+        self.pods
+            .values()
+            .filter(|pod| pod.app == app && pod.running)
+            .count()
     }
 
     fn note_fewest(&mut self, app: &str) {
@@ -64,7 +67,11 @@ impl Seen {
     }
 
     fn note_most(&mut self, group: &str) {
-        let count = self.vpsie_nodes.values().filter(|node| node.spec.node_group_name == group).count();
+        let count = self
+            .vpsie_nodes
+            .values()
+            .filter(|node| node.spec.node_group_name == group)
+            .count();
         let most = self.most.entry(group.to_owned()).or_default();
         *most = count.max(*most);
     }
@@ -93,7 +100,7 @@ impl View {
                 }
             }
             Change::VPSieNode(node) => {
-                let before = seen.vpsie_nodes.insert(ObjectKey::of(&**node), Arc::new((**node).clone()));
+                let before = seen.vpsie_nodes.insert(ObjectKey::of(&**node), node.clone());
                 if before.is_none_or(|before| before.phase() != node.phase()) {
                     seen.nodes_changed = Some(Instant::now());
                 }
@@ -134,7 +141,11 @@ impl View {
     /// Counts of the pods with this label `app`, or of all.
     pub fn pod_counts(&self, app: Option<&str>) -> PodCounts {
         let seen = self.0.lock();
-        let pods = || seen.pods.values().filter(|pod| app.is_none_or(|app| pod.app == app) && !pod.leaving);
+        let pods = || {
+            seen.pods
+                .values()
+                .filter(|pod| app.is_none_or(|app| pod.app == app) && !pod.leaving)
+        };
         PodCounts {
             total: pods().count(),
             running: pods().filter(|pod| pod.running).count(),
@@ -145,7 +156,8 @@ impl View {
     /// Nodes that are ready and belong to a node group.
     pub fn ready_nodes(&self) -> usize {
         let seen = self.0.lock();
-        let ours = |node: &&NodeView| node.ready && node.labels.contains_key(autoscaler_api::labels::NODE_GROUP);
+        let ours =
+            |node: &&NodeView| node.ready && node.labels.contains_key(autoscaler_api::labels::NODE_GROUP);
         seen.nodes.values().filter(ours).count()
     }
 
@@ -183,35 +195,63 @@ impl View {
 }
 
 fn condition(conditions: impl IntoIterator<Item = (String, String)>, wanted: &str) -> Option<String> {
-    conditions.into_iter().find(|(type_, _)| type_ == wanted).map(|(_, status)| status)
+    conditions
+        .into_iter()
+        .find(|(type_, _)| type_ == wanted)
+        .map(|(_, status)| status)
 }
 
 fn pod_view(pod: &Pod) -> PodView {
     let status = pod.status.clone().unwrap_or_default();
     let conditions = status.conditions.clone().unwrap_or_default();
-    let ready = condition(conditions.iter().map(|c| (c.type_.clone(), c.status.clone())), "Ready");
+    let ready = condition(
+        conditions.iter().map(|c| (c.type_.clone(), c.status.clone())),
+        "Ready",
+    );
     let leaving = pod.metadata.deletion_timestamp.is_some();
     PodView {
         app: pod.labels().get("app").cloned().unwrap_or_default(),
-        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).filter(|name| !name.is_empty()),
+        node: pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.node_name.clone())
+            .filter(|name| !name.is_empty()),
         running: status.phase.as_deref() == Some("Running") && ready.as_deref() == Some("True") && !leaving,
         leaving,
-        unschedulable: conditions
-            .iter()
-            .any(|c| c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable")),
+        unschedulable: conditions.iter().any(|c| {
+            c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable")
+        }),
     }
 }
 
 fn node_view(node: &Node) -> NodeView {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
-    let ready = condition(conditions.iter().map(|c| (c.type_.clone(), c.status.clone())), "Ready");
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
+    let conditions = node
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.clone())
+        .unwrap_or_default();
+    let ready = condition(
+        conditions.iter().map(|c| (c.type_.clone(), c.status.clone())),
+        "Ready",
+    );
+    let taints = node
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.taints.clone())
+        .unwrap_or_default();
     NodeView {
         ready: ready.as_deref() == Some("True"),
         labels: node.labels().clone(),
         taints: taints
             .iter()
-            .map(|taint| format!("{}={}:{}", taint.key, taint.value.as_deref().unwrap_or_default(), taint.effect))
+            .map(|taint| {
+                format!(
+                    "{}={}:{}",
+                    taint.key,
+                    taint.value.as_deref().unwrap_or_default(),
+                    taint.effect
+                )
+            })
             .collect(),
     }
 }

@@ -72,7 +72,13 @@ impl World {
         let now = virtual_now(scenario.start);
         let kubernetes = ApiServer::new(now.clone(), seed);
         let client = kubernetes.client();
-        let cloud = FakeVpsie::new(fake_vpsie::Config { seed, ..scenario.cloud.clone() }, now.clone());
+        let cloud = FakeVpsie::new(
+            fake_vpsie::Config {
+                seed,
+                ..scenario.cloud.clone()
+            },
+            now.clone(),
+        );
         let narrator = sink.map(Narrator::new);
         let chronicle = Chronicle::new(narrator.clone());
         let mut world = Self {
@@ -110,7 +116,8 @@ impl World {
         let system = |client: &Client| Api::namespaced(client.clone(), SYSTEM);
         self.create(&system(&self.client), &secret).await?;
         for object in &scenario.config_maps {
-            self.create(&Api::namespaced(self.client.clone(), SYSTEM), object).await?;
+            self.create(&Api::namespaced(self.client.clone(), SYSTEM), object)
+                .await?;
         }
         if let Some(object) = &scenario.config {
             self.create(&Api::all(self.client.clone()), object).await?;
@@ -119,10 +126,12 @@ impl World {
             self.create(&Api::all(self.client.clone()), object).await?;
         }
         for object in &scenario.groups {
-            self.create(&Api::namespaced(self.client.clone(), SYSTEM), object).await?;
+            self.create(&Api::namespaced(self.client.clone(), SYSTEM), object)
+                .await?;
         }
         for object in &scenario.budgets {
-            self.create(&Api::namespaced(self.client.clone(), NAMESPACE), object).await?;
+            self.create(&Api::namespaced(self.client.clone(), NAMESPACE), object)
+                .await?;
         }
         Ok(())
     }
@@ -140,10 +149,12 @@ impl World {
         feed.spawn(&self.client, &self.shutdown);
         feed.synced().await;
         let scheduler = Scheduler::new(self.client.clone(), now.clone());
-        self.tasks.spawn(scheduler.run(scheduler_changes, self.shutdown.clone()));
+        self.tasks
+            .spawn(scheduler.run(scheduler_changes, self.shutdown.clone()));
         let joiner = Joiner::new(&self.cloud, self.client.clone(), now.clone());
         self.tasks.spawn(joiner.run(self.shutdown.clone()));
-        let (cloud, chronicle, mut events) = (self.cloud.clone(), self.chronicle.clone(), self.cloud.subscribe());
+        let (cloud, chronicle, mut events) =
+            (self.cloud.clone(), self.chronicle.clone(), self.cloud.subscribe());
         self.tasks.spawn(async move {
             while let Some(event) = events.recv().await {
                 if matches!(event, VmEvent::Accepted(_)) {
@@ -154,7 +165,8 @@ impl World {
         if let Some(narrator) = &self.narrator {
             let events = self.cloud.subscribe();
             let (cloud, view, shutdown) = (self.cloud.clone(), self.view.clone(), self.shutdown.clone());
-            self.tasks.spawn(narrator.clone().follow(cloud, events, view, shutdown));
+            self.tasks
+                .spawn(narrator.clone().follow(cloud, events, view, shutdown));
         }
     }
 
@@ -179,8 +191,15 @@ impl World {
             observer: self.chronicle.clone(),
         };
         let (reads, effects) = (self.client.clone(), self.client.clone());
-        let autoscaler =
-            Autoscaler::new(reads, effects, vpsie, engine, policies, self.metrics.clone(), options);
+        let autoscaler = Autoscaler::new(
+            reads,
+            effects,
+            vpsie,
+            engine,
+            policies,
+            self.metrics.clone(),
+            options,
+        );
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
             if autoscaler.run(shutdown).await == Ended::LeaseLost {
@@ -215,7 +234,8 @@ impl World {
     /// Those of the API server.
     pub async fn deploy(&self, workload: &Workload) -> Result<(), Error> {
         let api = Api::namespaced(self.client.clone(), NAMESPACE);
-        self.create(&api, &workload.deployment().map_err(Error::Scenario)?).await
+        self.create(&api, &workload.deployment().map_err(Error::Scenario)?)
+            .await
     }
 
     /// Changes the size of a workload.
@@ -225,7 +245,9 @@ impl World {
     pub async fn scale(&self, name: &str, replicas: i32) -> Result<(), Error> {
         let api = Api::<Deployment>::namespaced(self.client.clone(), NAMESPACE);
         let patch = json!({"spec": {"replicas": replicas}});
-        let changed = api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+        let changed = api
+            .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await;
         changed.map(drop).map_err(Error::kubernetes("scaling a workload"))
     }
 
@@ -247,7 +269,11 @@ impl World {
         let begin = Instant::now();
         while !condition(&self.view) {
             if begin.elapsed() >= most {
-                return Err(Error::NotSettled { what, waited: begin.elapsed(), found: self.found() });
+                return Err(Error::NotSettled {
+                    what,
+                    waited: begin.elapsed(),
+                    found: self.found(),
+                });
             }
             self.advance(LOOK).await;
         }
@@ -273,7 +299,13 @@ impl World {
             .view
             .vpsie_nodes()
             .values()
-            .map(|node| format!("{} {}", node.metadata.name.as_deref().unwrap_or_default(), node.phase()))
+            .map(|node| {
+                format!(
+                    "{} {}",
+                    node.metadata.name.as_deref().unwrap_or_default(),
+                    node.phase()
+                )
+            })
             .collect();
         format!(
             "{} pods, {} running, {} pending; {} nodes of groups ready; {}",
@@ -295,7 +327,9 @@ impl World {
     /// # Errors
     /// Those of the API server.
     pub async fn events(&self) -> Result<Vec<Event>, Error> {
-        let listed = Api::<Event>::all(self.client.clone()).list(&ListParams::default()).await;
+        let listed = Api::<Event>::all(self.client.clone())
+            .list(&ListParams::default())
+            .await;
         Ok(listed.map_err(Error::kubernetes("listing events"))?.items)
     }
 
@@ -306,7 +340,10 @@ impl World {
     pub async fn summary(&self) -> Result<Summary, Error> {
         let mut events: BTreeMap<String, u64> = BTreeMap::new();
         for event in self.events().await? {
-            let count = event.count.and_then(|count| u64::try_from(count).ok()).unwrap_or(1);
+            let count = event
+                .count
+                .and_then(|count| u64::try_from(count).ok())
+                .unwrap_or(1);
             *events.entry(event.reason.unwrap_or_default()).or_default() += count;
         }
         let pods = self.view.pod_counts(None);
@@ -314,9 +351,20 @@ impl World {
         Ok(Summary {
             seed: self.seed,
             virtual_seconds: self.elapsed().as_secs(),
-            pods: Pods { total: pods.total, running: pods.running, pending: pods.pending },
-            nodes: Nodes { ready: self.view.ready_nodes(), most_per_group: self.view.most_nodes() },
-            vms: Vms { created: inventory.created, deleted: inventory.removed, leaked: self.leaked() },
+            pods: Pods {
+                total: pods.total,
+                running: pods.running,
+                pending: pods.pending,
+            },
+            nodes: Nodes {
+                ready: self.view.ready_nodes(),
+                most_per_group: self.view.most_nodes(),
+            },
+            vms: Vms {
+                created: inventory.created,
+                deleted: inventory.removed,
+                leaked: self.leaked(),
+            },
             cost: Cost {
                 hourly: rounded(inventory.price_hourly),
                 peak_hourly: rounded(self.chronicle.peak_hourly()),
@@ -329,8 +377,13 @@ impl World {
 
     /// Machines that no VPSieNode knows, and VPSieNodes that know a machine which is not there.
     pub fn leaked(&self) -> u64 {
-        let owned: BTreeSet<String> =
-            self.cloud.vms().into_iter().filter(|vm| vm.group.is_some()).map(|vm| vm.identifier).collect();
+        let owned: BTreeSet<String> = self
+            .cloud
+            .vms()
+            .into_iter()
+            .filter(|vm| vm.group.is_some())
+            .map(|vm| vm.identifier)
+            .collect();
         leaks(&owned, &self.view.vpsie_nodes())
     }
 
@@ -345,8 +398,14 @@ impl World {
 }
 
 fn leaks(machines: &BTreeSet<String>, nodes: &BTreeMap<ObjectKey, Arc<VPSieNode>>) -> u64 {
-    let known: BTreeSet<&str> = nodes.values().filter_map(|node| node.provider_identifier()).collect();
-    let without_node = machines.iter().filter(|machine| !known.contains(machine.as_str())).count();
+    let known: BTreeSet<&str> = nodes
+        .values()
+        .filter_map(|node| node.provider_identifier())
+        .collect();
+    let without_node = machines
+        .iter()
+        .filter(|machine| !known.contains(machine.as_str()))
+        .count();
     let without_machine = known.iter().filter(|known| !machines.contains(**known)).count();
     (without_node + without_machine) as u64
 }
@@ -370,12 +429,20 @@ mod tests {
             (vec![], vec![], 0, "nothing"),
             (vec!["a"], vec![Some("a")], 0, "each has the other"),
             (vec!["a", "b"], vec![Some("a")], 1, "a machine too many"),
-            (vec!["a"], vec![Some("a"), Some("b")], 1, "a node without its machine"),
+            (
+                vec!["a"],
+                vec![Some("a"), Some("b")],
+                1,
+                "a node without its machine",
+            ),
             (vec!["a"], vec![Some("a"), None], 0, "a node that has none yet"),
             (vec!["a"], vec![Some("b")], 2, "strangers"),
         ] {
             let machines = machines.into_iter().map(str::to_owned).collect();
-            let nodes = (0..).zip(nodes).map(|(n, id)| (ObjectKey::new("x", format!("{n}")), node(id))).collect();
+            let nodes = (0..)
+                .zip(nodes)
+                .map(|(n, id)| (ObjectKey::new("x", format!("{n}")), node(id)))
+                .collect();
             assert_eq!(leaks(&machines, &nodes), expected, "{why}");
         }
     }

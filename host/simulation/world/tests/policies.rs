@@ -1,5 +1,7 @@
 //! Policies that are useless, greedy, broken or hostile, in the whole system: limits hold and no decision is lost.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use autoscaler_api::ScalingPolicy;
 use autoscaler_simulation::clock::run_virtually;
 use autoscaler_simulation::scenario::{Scenario, Workload, node_group};
@@ -16,18 +18,25 @@ const PODS: usize = 6;
 
 /// A component that `cargo xtask policies` built from `tests/guests`.
 fn guest(name: &str) -> Vec<u8> {
-    let file = format!("{}/../../../target/policies/test/{name}.wasm", env!("CARGO_MANIFEST_DIR"));
+    let file = format!(
+        "{}/../../../target/policies/test/{name}.wasm",
+        env!("CARGO_MANIFEST_DIR")
+    );
     std::fs::read(&file).unwrap_or_else(|error| panic!("{file}: {error}; run `cargo xtask policies` first"))
 }
 
 /// Six pods that need two small nodes, and this guest in charge of `kind`.
 fn scenario(guest_name: &str, kind: &str) -> Scenario {
     let mut scenario = Scenario::default();
-    scenario.groups = vec![node_group(&scenario.cloud, "small", MAX_NODES, &["k8s-2-4"], &json!({})).unwrap()];
+    scenario.groups =
+        vec![node_group(&scenario.cloud, "small", MAX_NODES, &["k8s-2-4"], &json!({})).unwrap()];
     let mut config_map = ConfigMap::default();
     config_map.metadata.name = Some(guest_name.to_owned());
     config_map.metadata.namespace = Some("kube-system".to_owned());
-    config_map.binary_data = Some(BTreeMap::from([("policy.wasm".to_owned(), ByteString(guest(guest_name)))]));
+    config_map.binary_data = Some(BTreeMap::from([(
+        "policy.wasm".to_owned(),
+        ByteString(guest(guest_name)),
+    )]));
     let policy: ScalingPolicy = serde_json::from_value(json!({
         "apiVersion": autoscaler_api::API_VERSION,
         "kind": "ScalingPolicy",
@@ -47,7 +56,9 @@ fn run(guest_name: &str, kind: &str, check: impl AsyncFnOnce(&World) -> Result<(
         let world = World::start(&scenario, 1, None).await?;
         // The policy is loaded before there is anything to decide.
         world.advance(MINUTE).await;
-        world.deploy(&Workload::new("half", PODS as i32, "600m", "256Mi")).await?;
+        world
+            .deploy(&Workload::new("half", PODS as i32, "600m", "256Mi"))
+            .await?;
         world.advance(9 * MINUTE).await;
         let done = check(&world).await;
         world.stop().await;
@@ -90,7 +101,10 @@ fn where_one_fails_the_built_in_decides_in_the_same_loop() {
             let decisions = world.chronicle.decisions();
             let record = decisions.iter().find(|record| !record.failed.is_empty());
             let record = record.unwrap_or_else(|| panic!("{guest_name}: {decisions:?}"));
-            assert!(!record.actions.is_empty() || record.rejections.is_empty(), "{guest_name}: {record:?}");
+            assert!(
+                !record.actions.is_empty() || record.rejections.is_empty(),
+                "{guest_name}: {record:?}"
+            );
             let reason = record.failed[0].reason;
             assert!(reasons.contains(&reason), "{guest_name}: {reason}");
             let metrics = world.metrics.render();

@@ -10,7 +10,7 @@ use super::Delays;
 use super::timers::{Due, Timers};
 use crate::create::{self, Writing};
 use crate::delete::{self, Options};
-use crate::fields::Tracking;
+use crate::managers::Tracking;
 use crate::resources::ResourceType;
 use crate::state::State;
 use crate::store::{ObjectKey, Stored};

@@ -65,7 +65,7 @@ fn count(step: &mut Step<'_>, namespace: &str, budget: &Arc<Stored>) {
     metadata::set(
         status,
         "disruptedPods",
-        (!disrupted.is_empty()).then(|| Value::Object(disrupted)),
+        (!disrupted.is_empty()).then_some(Value::Object(disrupted)),
     );
     let (condition, reason) = if allowed > 0 {
         ("True", "SufficientPods")

@@ -8,7 +8,8 @@ use super::manager_required;
 use crate::call::Call;
 use crate::create::{self, Writing};
 use crate::error::ApiError;
-use crate::fields::{self, Entry, FieldSet, Tracking, item_element};
+use crate::fields::{self, FieldSet, item_element};
+use crate::managers::{self, Entry, Tracking};
 use crate::resources::ResourceType;
 use crate::server::timestamp;
 use crate::shape::{ListShape, Shape};
@@ -138,7 +139,7 @@ fn settle(
     };
     own.fields
         .forget(|branch| resets(resource, call.subresource.as_deref(), branch));
-    let mut others = fields::entries(live);
+    let mut others = managers::entries(live);
     let previous = others
         .iter()
         .position(|entry| entry.same_writer(&own))

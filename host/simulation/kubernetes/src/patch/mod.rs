@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::call::Call;
 use crate::create::{self, Writing};
-use crate::error::{ApiError, Details, FieldError};
-use crate::fields::Tracking;
+use crate::error::{ApiError, FieldError};
+use crate::managers::Tracking;
 use crate::shape::Shape;
 use crate::state::State;
 use crate::update::{self, Written};
@@ -95,7 +95,7 @@ fn json_patch(object: &Value, patch: Value) -> Result<Value, ApiError> {
             "Invalid",
             "the server rejected our request due to an error in our request",
         );
-        refused.details = Some(Details::default());
+        refused.details = Some(Box::default());
         refused
     })?;
     Ok(new)

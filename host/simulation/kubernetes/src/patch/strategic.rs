@@ -66,7 +66,7 @@ fn merge(
                     Some(Value::Array(base)) => base,
                     _ => Vec::new(),
                 };
-                target.insert(key.clone(), Value::Array(merge_list(base, items, inner)?));
+                target.insert(key.clone(), Value::Array(merge_list(&base, items, inner)?));
             }
             scalar => {
                 target.insert(key.clone(), scalar.clone());
@@ -85,7 +85,7 @@ fn merge_key(shape: Shape<'_>) -> Option<String> {
     }
 }
 
-fn merge_list(base: Vec<Value>, patch: &[Value], shape: Shape<'_>) -> Result<Vec<Value>, ApiError> {
+fn merge_list(base: &[Value], patch: &[Value], shape: Shape<'_>) -> Result<Vec<Value>, ApiError> {
     if patch.iter().any(|item| item["$patch"] == "replace") {
         return Ok(patch
             .iter()
@@ -107,7 +107,7 @@ fn merge_list(base: Vec<Value>, patch: &[Value], shape: Shape<'_>) -> Result<Vec
         }
         ListShape::Map(_) => {
             let key = merge_key(shape).unwrap_or_default();
-            let mut kept = base.clone();
+            let mut kept = base.to_vec();
             let mut stated = Vec::new();
             for item in patch {
                 let Some(identity) = item.get(&key) else {

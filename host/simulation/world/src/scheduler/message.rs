@@ -11,7 +11,10 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(nodes: usize) -> Self {
-        Self { nodes, counts: BTreeMap::new() }
+        Self {
+            nodes,
+            counts: BTreeMap::new(),
+        }
     }
 
     pub(super) fn refused(&mut self, cause: Cause) {
@@ -31,7 +34,11 @@ impl Tally {
     /// A node has too little of these resources; a node that lacks several counts under each, as it does there.
     pub(super) fn short(&mut self, resources: &[String]) {
         for name in resources {
-            self.add(if name == "pods" { "Too many pods".to_owned() } else { format!("Insufficient {name}") });
+            self.add(if name == "pods" {
+                "Too many pods".to_owned()
+            } else {
+                format!("Insufficient {name}")
+            });
         }
         if resources.is_empty() {
             self.refused(Cause::Resources);
@@ -46,7 +53,11 @@ impl Tally {
         if self.nodes == 0 {
             return "no nodes available to schedule pods".to_owned();
         }
-        let mut parts: Vec<String> = self.counts.iter().map(|(text, count)| format!("{count} {text}")).collect();
+        let mut parts: Vec<String> = self
+            .counts
+            .iter()
+            .map(|(text, count)| format!("{count} {text}"))
+            .collect();
         parts.sort();
         format!("0/{} nodes are available: {}.", self.nodes, parts.join(", "))
     }

@@ -43,14 +43,20 @@ pub struct Scheduler {
     now: Now,
     /// Pods and what surrounds them; VPSieNodes are left out, so that a node counts only once it is there.
     index: Arc<Index>,
-    waiting: BTreeMap<ObjectKey, Box<Pod>>,
+    waiting: BTreeMap<ObjectKey, Arc<Pod>>,
     said: BTreeMap<ObjectKey, Said>,
 }
 
 impl Scheduler {
     /// A scheduler that writes through `client`.
     pub fn new(client: Client, now: Now) -> Self {
-        Self { client, index: Index::new(now.clone()), now, waiting: BTreeMap::new(), said: BTreeMap::new() }
+        Self {
+            client,
+            index: Index::new(now.clone()),
+            now,
+            waiting: BTreeMap::new(),
+            said: BTreeMap::new(),
+        }
     }
 
     /// Follows `changes`, which must begin with everything that is there, until `shutdown`.
@@ -79,21 +85,24 @@ impl Scheduler {
             Change::Gone(Kind::Pod, key) => {
                 self.waiting.remove(&key);
                 self.said.remove(&key);
-                self.index.apply(Change::Gone(Kind::Pod, key));
+                self.index.apply(&Change::Gone(Kind::Pod, key));
             }
-            Change::VPSieNode(_) | Change::NodeGroup(_) | Change::Gone(Kind::VPSieNode | Kind::NodeGroup, _) => {}
-            other => self.index.apply(other),
+            Change::VPSieNode(_)
+            | Change::NodeGroup(_)
+            | Change::Gone(Kind::VPSieNode | Kind::NodeGroup, _) => {}
+            other => self.index.apply(&other),
         }
     }
 
-    fn fold_pod(&mut self, pod: Box<Pod>) {
+    fn fold_pod(&mut self, pod: Arc<Pod>) {
         let key = ObjectKey::of(&*pod);
         if !waits(&pod) {
             self.waiting.remove(&key);
             self.said.remove(&key);
-            return self.index.apply(Change::Pod(pod));
+            return self.index.apply(&Change::Pod(pod));
         }
-        self.index.apply(Change::Pod(Box::new(marked_as_waiting((*pod).clone()))));
+        self.index
+            .apply(&Change::Pod(Arc::new(marked_as_waiting((*pod).clone()))));
         self.waiting.insert(key, pod);
     }
 
@@ -101,7 +110,11 @@ impl Scheduler {
     async fn round(&mut self) {
         let snapshot = Arc::new(self.snapshot());
         let mut placing = Placing::new(&snapshot);
-        let mut order: Vec<_> = self.waiting.values().map(|pod| (rank(pod), ObjectKey::of(&**pod))).collect();
+        let mut order: Vec<_> = self
+            .waiting
+            .values()
+            .map(|pod| (rank(pod), ObjectKey::of(&**pod)))
+            .collect();
         order.sort();
         for (_, key) in order {
             match placing.place(&key) {
@@ -113,12 +126,18 @@ impl Scheduler {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let inputs = Inputs { now_ms: (self.now)().as_millisecond(), ..Inputs::default() };
+        let inputs = Inputs {
+            now_ms: (self.now)().as_millisecond(),
+            ..Inputs::default()
+        };
         let mut snapshot = self.index.snapshot(&inputs);
         for node in &mut snapshot.nodes {
             // Decisions look past the taints of a node's first minute; the scheduler does not.
             let raw = self.index.node(&node.name);
-            let taints = raw.as_ref().and_then(|node| node.spec.as_ref()).and_then(|spec| spec.taints.as_ref());
+            let taints = raw
+                .as_ref()
+                .and_then(|node| node.spec.as_ref())
+                .and_then(|spec| spec.taints.as_ref());
             node.taints = taints.into_iter().flatten().filter_map(taint).collect();
             if node.state == NodeState::NotReady {
                 node.state = NodeState::Ready;
@@ -128,22 +147,25 @@ impl Scheduler {
     }
 
     async fn bind(&mut self, key: &ObjectKey, node: &str) {
-        let Some(mut pod) = self.waiting.get(key).cloned() else { return };
+        let Some(mut pod) = self.waiting.get(key).cloned() else {
+            return;
+        };
         let binding = json!({
             "apiVersion": "v1", "kind": "Binding",
             "metadata": {"name": key.name, "namespace": key.namespace, "uid": pod.uid()},
             "target": {"apiVersion": "v1", "kind": "Node", "name": node},
         });
         let api = Api::<Pod>::namespaced(self.client.clone(), &key.namespace);
-        let bound: Result<serde_json::Value, _> =
-            api.create_subresource("binding", &key.name, &PostParams::default(), &binding).await;
+        let bound: Result<serde_json::Value, _> = api
+            .create_subresource("binding", &key.name, &PostParams::default(), &binding)
+            .await;
         match bound {
             Ok(_) => {
                 // The watch has not told yet; the next round must not give the room away again.
-                pod.spec.get_or_insert_default().node_name = Some(node.to_owned());
+                Arc::make_mut(&mut pod).spec.get_or_insert_default().node_name = Some(node.to_owned());
                 self.waiting.remove(key);
                 self.said.remove(key);
-                self.index.apply(Change::Pod(pod));
+                self.index.apply(&Change::Pod(pod));
             }
             Err(error) => tracing::debug!(pod = %key, node, "binding was refused: {error}"),
         }
@@ -166,9 +188,22 @@ impl Scheduler {
         }
         let patch = json!({"status": {"conditions": [condition]}});
         let api = Api::<Pod>::namespaced(self.client.clone(), &key.namespace);
-        let params = PatchParams { field_manager: Some(NAME.to_owned()), ..PatchParams::default() };
-        match api.patch_status(&key.name, &params, &Patch::Strategic(&patch)).await {
-            Ok(_) => drop(self.said.insert(key.clone(), Said { message, at: Instant::now(), pause })),
+        let params = PatchParams {
+            field_manager: Some(NAME.to_owned()),
+            ..PatchParams::default()
+        };
+        match api
+            .patch_status(&key.name, &params, &Patch::Strategic(&patch))
+            .await
+        {
+            Ok(_) => drop(self.said.insert(
+                key.clone(),
+                Said {
+                    message,
+                    at: Instant::now(),
+                    pause,
+                },
+            )),
             Err(error) => tracing::debug!(pod = %key, "the condition was refused: {error}"),
         }
     }
@@ -176,12 +211,16 @@ impl Scheduler {
 
 fn scheduled_condition(pod: &Pod) -> Option<&PodCondition> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    conditions.iter().find(|condition| condition.type_ == "PodScheduled")
+    conditions
+        .iter()
+        .find(|condition| condition.type_ == "PodScheduled")
 }
 
 /// Whether the pod is this scheduler's business now.
 fn waits(pod: &Pod) -> bool {
-    let Some(spec) = pod.spec.as_ref() else { return false };
+    let Some(spec) = pod.spec.as_ref() else {
+        return false;
+    };
     spec.node_name.as_ref().is_none_or(String::is_empty)
         && pod.metadata.deletion_timestamp.is_none()
         && spec.scheduling_gates.as_ref().is_none_or(Vec::is_empty)
@@ -190,7 +229,11 @@ fn waits(pod: &Pod) -> bool {
 
 /// Snapshots hold those waiting pods only that some scheduler has tried; here every one is meant.
 fn marked_as_waiting(mut pod: Pod) -> Pod {
-    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
+    let conditions = pod
+        .status
+        .get_or_insert_default()
+        .conditions
+        .get_or_insert_default();
     conditions.retain(|condition| condition.type_ != "PodScheduled");
     conditions.push(PodCondition {
         type_: "PodScheduled".to_owned(),
@@ -204,7 +247,11 @@ fn marked_as_waiting(mut pod: Pod) -> Pod {
 
 fn rank(pod: &Pod) -> (std::cmp::Reverse<i32>, i64) {
     let priority = pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or(0);
-    let created = pod.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_millisecond());
+    let created = pod
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map_or(0, |time| time.0.as_millisecond());
     (std::cmp::Reverse(priority), created)
 }
 
@@ -215,5 +262,9 @@ fn taint(taint: &k8s_openapi::api::core::v1::Taint) -> Option<Taint> {
         "NoExecute" => TaintEffect::NoExecute,
         _ => return None,
     };
-    Some(Taint { key: taint.key.clone(), value: taint.value.clone().unwrap_or_default(), effect })
+    Some(Taint {
+        key: taint.key.clone(),
+        value: taint.value.clone().unwrap_or_default(),
+        effect,
+    })
 }

@@ -48,13 +48,18 @@ impl Placing {
             used,
             waiting,
             refused: BTreeMap::new(),
-            company_wanted: snapshot.classes.iter().any(|class| !class.pod_affinity.is_empty()),
+            company_wanted: snapshot
+                .classes
+                .iter()
+                .any(|class| !class.pod_affinity.is_empty()),
             snapshot: snapshot.clone(),
         }
     }
 
     pub(super) fn place(&mut self, key: &ObjectKey) -> Outcome {
-        let Some(pod) = self.waiting.get(key) else { return Outcome::Unknown };
+        let Some(pod) = self.waiting.get(key) else {
+            return Outcome::Unknown;
+        };
         let class = self.snapshot.pods[*pod as usize].class;
         if let Some(message) = self.refused.get(&class).filter(|_| !self.company_wanted) {
             return Outcome::Nowhere(message.clone());
@@ -86,9 +91,15 @@ impl Placing {
     /// Room that is left once the pod is there, CPU and memory alike, in per mille.
     fn score(&self, class: ClassId, node: NodeId) -> i64 {
         let requests = &self.snapshot.classes[class as usize].requests;
-        let (allocatable, used) = (&self.snapshot.nodes[node as usize].allocatable, &self.used[node as usize]);
+        let (allocatable, used) = (
+            &self.snapshot.nodes[node as usize].allocatable,
+            &self.used[node as usize],
+        );
         let left = |all: i64, used: i64, wanted: i64| {
-            (all.saturating_sub(used).saturating_sub(wanted)).max(0).saturating_mul(1000) / all.max(1)
+            (all.saturating_sub(used).saturating_sub(wanted))
+                .max(0)
+                .saturating_mul(1000)
+                / all.max(1)
         };
         left(allocatable.cpu_milli, used.cpu_milli, requests.cpu_milli)
             + left(allocatable.memory, used.memory, requests.memory)
@@ -97,7 +108,10 @@ impl Placing {
     /// Names of the resources that the node has too little of.
     fn shortages(&self, class: ClassId, node: NodeId) -> Vec<String> {
         let requests = &self.snapshot.classes[class as usize].requests;
-        let (allocatable, used) = (&self.snapshot.nodes[node as usize].allocatable, &self.used[node as usize]);
+        let (allocatable, used) = (
+            &self.snapshot.nodes[node as usize].allocatable,
+            &self.used[node as usize],
+        );
         (0u16..)
             .zip(self.snapshot.resources.as_slice())
             .filter(|(id, _)| requests.get(*id) > 0)
@@ -110,17 +124,29 @@ impl Placing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use autoscaler_core::model::{Labels, Movability, Node, NodeState, Pod, PodClass, PodKey, Taint, TaintEffect};
+    use autoscaler_core::model::{
+        Labels, Movability, Node, NodeState, Pod, PodClass, PodKey, Taint, TaintEffect,
+    };
 
     fn node(name: &str, cpu_milli: i64, taint: Option<&str>) -> Node {
         Node {
             name: name.to_owned(),
             labels: Labels::new(),
             taints: taint
-                .map(|key| Taint { key: key.to_owned(), value: String::new(), effect: TaintEffect::NoSchedule })
+                .map(|key| Taint {
+                    key: key.to_owned(),
+                    value: String::new(),
+                    effect: TaintEffect::NoSchedule,
+                })
                 .into_iter()
                 .collect(),
-            allocatable: Resources { cpu_milli, memory: 8 << 30, ephemeral: 0, pods: 110, extended: vec![] },
+            allocatable: Resources {
+                cpu_milli,
+                memory: 8 << 30,
+                ephemeral: 0,
+                pods: 110,
+                extended: vec![],
+            },
             unschedulable: false,
             state: NodeState::Ready,
             group: None,
@@ -135,7 +161,10 @@ mod tests {
 
     fn pod(name: &str, node: Option<NodeId>) -> Pod {
         Pod {
-            key: PodKey { namespace: "team".to_owned(), name: name.to_owned() },
+            key: PodKey {
+                namespace: "team".to_owned(),
+                name: name.to_owned(),
+            },
             uid: name.to_owned(),
             class: 0,
             node,
@@ -147,11 +176,26 @@ mod tests {
 
     #[test]
     fn the_emptiest_node_wins_and_then_the_first_by_name() {
-        let requests = Resources { cpu_milli: 1000, memory: 1 << 30, pods: 1, ..Resources::default() };
+        let requests = Resources {
+            cpu_milli: 1000,
+            memory: 1 << 30,
+            pods: 1,
+            ..Resources::default()
+        };
         let snapshot = Snapshot {
-            classes: vec![PodClass { namespace: "team".to_owned(), requests, ..PodClass::default() }],
-            nodes: vec![node("a", 2000, None), node("b", 3000, None), node("c", 9000, Some("gpu"))],
-            pods: ["p", "q", "r", "s", "t", "u"].map(|name| pod(name, (name == "u").then_some(1))).to_vec(),
+            classes: vec![PodClass {
+                namespace: "team".to_owned(),
+                requests,
+                ..PodClass::default()
+            }],
+            nodes: vec![
+                node("a", 2000, None),
+                node("b", 3000, None),
+                node("c", 9000, Some("gpu")),
+            ],
+            pods: ["p", "q", "r", "s", "t", "u"]
+                .map(|name| pod(name, (name == "u").then_some(1)))
+                .to_vec(),
             ..Snapshot::default()
         };
         let mut placing = Placing::new(&Arc::new(snapshot));
