@@ -12,10 +12,11 @@ mod convert;
 mod error;
 mod feed;
 mod index;
+mod inputs;
 mod snapshot;
 
 pub use convert::labels_of_new_node;
 pub use error::Error;
 pub use feed::{Change, Feed, Kind, Listener};
 pub use index::{Index, ObjectKey};
-pub use snapshot::{Inputs, Offering, TemplateHealth};
+pub use inputs::{Inputs, Offering, TemplateHealth};

@@ -2,6 +2,7 @@
 
 use crate::convert::{class_of_template, label_selector, labels_of_new_node};
 use crate::index::{Index, NodeEntry, ObjectKey, State};
+use crate::inputs::{Inputs, Offering};
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_api::{NodeGroup, VPSieNode};
 use autoscaler_core::model::{
@@ -11,61 +12,6 @@ use autoscaler_core::model::{
 use kube::ResourceExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// A size of node that VPSie offers in a datacenter.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Offering {
-    /// Number of the size (`KubeSizeID`).
-    pub size: i64,
-    /// What a NodeGroup may call it: number, name, UUID.
-    pub names: Vec<String>,
-    pub cpu: u32,
-    pub memory_mib: u64,
-    pub disk_gib: u64,
-    /// Millionths of the currency unit per hour.
-    pub hourly_micros: u64,
-}
-
-/// What recent purchases of one offering for one group taught.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TemplateHealth {
-    pub failures: u32,
-    pub backoff_until_ms: Option<i64>,
-}
-
-/// What a snapshot needs beside the index.
-#[derive(Clone, Debug, Default)]
-pub struct Inputs {
-    pub now_ms: i64,
-    pub seed: u64,
-    /// Offerings by datacenter.
-    pub offerings: BTreeMap<String, Vec<Offering>>,
-    /// What a new node keeps for itself, as long as no node of the offering has shown it.
-    pub reserved: Resources,
-    /// Health by group and offering.
-    pub health: BTreeMap<(ObjectKey, String), TemplateHealth>,
-    /// Pods that wait for less than this are not looked at.
-    pub grace_ms: i64,
-    pub max_cluster_nodes: Option<u32>,
-    pub removal_budget: u32,
-}
-
-impl Inputs {
-    /// The offering that a group means by a name. `kubeSizeID` decides for the group's first name.
-    pub fn offering(&self, group: &NodeGroup, name: &str) -> Option<&Offering> {
-        let offered = self.offerings.get(&group.spec.datacenter_id)?;
-        let pinned = group
-            .spec
-            .kube_size_id
-            .filter(|_| group.spec.offering_ids.first().is_some_and(|first| first == name));
-        match pinned {
-            Some(size) => offered.iter().find(|offering| offering.size == size),
-            None => offered
-                .iter()
-                .find(|offering| offering.names.iter().any(|known| known == name)),
-        }
-    }
-}
 
 /// `scaleDownPolicy.cpuThreshold` and `.memoryThreshold` of a group, in percent, as rebalance policies see them.
 const CPU_THRESHOLD: &str = "scale-down-cpu-threshold";
@@ -526,3 +472,7 @@ fn estimate(offering: &Offering, reserved: &Resources) -> Resources {
 fn unsigned(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::runtime::queue::Next;
 use autoscaler_api::VPSieNode;
 use autoscaler_api::conditions::{self, reasons, types};
-use autoscaler_api::vpsie_node::{NodeResources, Phase};
+use autoscaler_api::vpsie_node::{NodeResources, Phase, VPSieNodeStatus};
 use autoscaler_cluster::{ObjectKey, Offering};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -266,7 +266,7 @@ impl VpsieNodes {
             .creation_requested_at
             .as_ref()
             .map_or(Duration::ZERO, |at| since(&at.0, now));
-        if status.creation_accepted_at.is_none() && waited >= self.pace.lost_answer_grace {
+        if self.is_surely_lost(node) {
             let note = "the order whose answer was lost did not go through; ordering again".to_owned();
             // Status first: if the process ends here, the record says that nothing is under way.
             self.enter(node, Phase::Pending, ORDER_LOST, note, |status| {
@@ -288,6 +288,29 @@ impl VpsieNodes {
                 .await;
         }
         Ok(Next::After(self.pace.provider_poll))
+    }
+
+    /// Whether an order whose answer was lost did certainly not go through. Machines of one size are alike: while
+    /// another order of the size may still bring one, that one may have got ours.
+    pub(super) fn is_surely_lost(&self, node: &VPSieNode) -> bool {
+        let open =
+            |status: &VPSieNodeStatus| status.creation_accepted_at.is_some() && status.hostname.is_none();
+        let alike = self.of_cluster(&Self::cluster(node));
+        let alike = alike
+            .iter()
+            .filter(|other| other.spec.kube_size_id == node.spec.kube_size_id);
+        let statuses: Vec<&VPSieNodeStatus> = alike.filter_map(|other| other.status.as_ref()).collect();
+        let latest = statuses
+            .iter()
+            .filter_map(|status| status.creation_requested_at.as_ref())
+            .map(|at| at.0)
+            .max();
+        let answered = node
+            .status
+            .as_ref()
+            .is_none_or(|status| status.creation_accepted_at.is_some());
+        let quiet = latest.is_some_and(|at| since(&at, (self.ctx.now)()) >= self.pace.lost_answer_grace);
+        !answered && quiet && !statuses.iter().any(|status| open(status))
     }
 
     /// The machine that the ledger gives to this order, if one is listed by now.

@@ -114,12 +114,7 @@ impl VpsieNodes {
             .creation_requested_at
             .as_ref()
             .map_or(Duration::ZERO, |at| since(&at.0, now));
-        let limit = if status.creation_accepted_at.is_some() {
-            self.settings().node_ready_timeout
-        } else {
-            self.pace.lost_answer_grace
-        };
-        if waited >= limit {
+        if self.is_surely_lost(node) || waited >= self.settings().node_ready_timeout {
             return self
                 .release(key, node, "VPSie never listed a machine for the order")
                 .await;

@@ -1,0 +1,61 @@
+//! What a snapshot needs beside the index: the provider's catalogue, the time, and settings.
+
+use crate::index::ObjectKey;
+use autoscaler_api::NodeGroup;
+use autoscaler_core::model::Resources;
+use std::collections::BTreeMap;
+
+/// A size of node that VPSie offers in a datacenter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Offering {
+    /// Number of the size (`KubeSizeID`).
+    pub size: i64,
+    /// What a NodeGroup may call it: number, name, UUID.
+    pub names: Vec<String>,
+    pub cpu: u32,
+    pub memory_mib: u64,
+    pub disk_gib: u64,
+    /// Millionths of the currency unit per hour.
+    pub hourly_micros: u64,
+}
+
+/// What recent purchases of one offering for one group taught.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TemplateHealth {
+    pub failures: u32,
+    pub backoff_until_ms: Option<i64>,
+}
+
+/// What a snapshot needs beside the index.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    pub now_ms: i64,
+    pub seed: u64,
+    /// Offerings by datacenter.
+    pub offerings: BTreeMap<String, Vec<Offering>>,
+    /// What a new node keeps for itself, as long as no node of the offering has shown it.
+    pub reserved: Resources,
+    /// Health by group and offering.
+    pub health: BTreeMap<(ObjectKey, String), TemplateHealth>,
+    /// Pods that wait for less than this are not looked at.
+    pub grace_ms: i64,
+    pub max_cluster_nodes: Option<u32>,
+    pub removal_budget: u32,
+}
+
+impl Inputs {
+    /// The offering that a group means by a name. `kubeSizeID` decides for the group's first name.
+    pub fn offering(&self, group: &NodeGroup, name: &str) -> Option<&Offering> {
+        let offered = self.offerings.get(&group.spec.datacenter_id)?;
+        let pinned = group
+            .spec
+            .kube_size_id
+            .filter(|_| group.spec.offering_ids.first().is_some_and(|first| first == name));
+        match pinned {
+            Some(size) => offered.iter().find(|offering| offering.size == size),
+            None => offered
+                .iter()
+                .find(|offering| offering.names.iter().any(|known| known == name)),
+        }
+    }
+}

@@ -1,0 +1,330 @@
+use crate::{Change, Index, Inputs, Kind, ObjectKey, Offering};
+use autoscaler_core::model::{NodeState, Resources, Snapshot};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const DATACENTER: &str = "dc-1";
+
+/// A cluster of one group, told by watch events.
+struct Scene {
+    index: Arc<Index>,
+    inputs: Inputs,
+}
+
+impl Scene {
+    fn new(group: Value) -> Self {
+        let index = Index::new(Arc::new(|| jiff::Timestamp::UNIX_EPOCH));
+        let offering = |size: i64, name: &str, cpu: u32, memory_mib: u64| Offering {
+            size,
+            names: vec![size.to_string(), name.to_owned()],
+            cpu,
+            memory_mib,
+            disk_gib: 100,
+            hourly_micros: 1000 * u64::from(cpu),
+        };
+        let inputs = Inputs {
+            offerings: [(
+                DATACENTER.to_owned(),
+                vec![offering(11, "small", 2, 4096), offering(12, "big", 8, 16384)],
+            )]
+            .into(),
+            reserved: Resources::cpu_memory(100, 512 << 20),
+            ..Inputs::default()
+        };
+        let scene = Self { index, inputs };
+        let mut spec = json!({
+            "minNodes": 0, "maxNodes": 5, "datacenterID": DATACENTER, "resourceIdentifier": "c", "offeringIDs": ["small"],
+            "labels": {"tier": "web"}, "taints": [{"key": "dedicated", "value": "web", "effect": "NoSchedule"}],
+        });
+        spec.as_object_mut()
+            .unwrap()
+            .extend(group.as_object().unwrap().clone());
+        let group = json!({"metadata": {"name": "web", "namespace": "ns"}, "spec": spec});
+        scene.index.apply(&Change::NodeGroup(Arc::new(
+            serde_json::from_value(group).unwrap(),
+        )));
+        scene
+    }
+
+    fn vpsie_node(&self, name: &str, phase: &str, node: Option<&str>) {
+        let object = json!({
+            "metadata": {"name": name, "namespace": "ns"},
+            "spec": {"nodeGroupName": "web", "instanceType": "small", "datacenterID": DATACENTER, "resourceIdentifier": "c"},
+            "status": {"phase": phase, "nodeName": node},
+        });
+        self.index.apply(&Change::VPSieNode(Arc::new(
+            serde_json::from_value(object).unwrap(),
+        )));
+    }
+
+    fn node(&self, name: &str, ready: bool, taints: &Value) {
+        let object = json!({
+            "metadata": {"name": name, "labels": {"tier": "web"}},
+            "spec": {"taints": taints},
+            "status": {
+                "allocatable": {"cpu": "1500m", "memory": "3Gi", "pods": "110"},
+                "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
+            },
+        });
+        self.index
+            .apply(&Change::Node(Arc::new(serde_json::from_value(object).unwrap())));
+    }
+
+    fn pod(&self, name: &str, node: Option<&str>) {
+        let waits = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "lastTransitionTime": "1970-01-01T00:00:00Z"}]);
+        let object = json!({
+            "metadata": {"name": name, "namespace": "shop", "uid": name,
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "u", "controller": true}]},
+            "spec": {"nodeName": node, "containers": [{"name": "c", "resources": {"requests": {"cpu": "500m"}}}]},
+            "status": {"conditions": if node.is_none() { waits } else { json!([]) }},
+        });
+        self.index
+            .apply(&Change::Pod(Arc::new(serde_json::from_value(object).unwrap())));
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.index.snapshot(&self.inputs)
+    }
+}
+
+#[test]
+fn a_node_stands_where_its_record_and_its_kubelet_say() {
+    use NodeState::{Leaving, NotReady, Ready, Upcoming};
+    // Phase of the record, whether the Node exists and is ready, what the snapshot shows, current, upcoming.
+    let cases = [
+        ("ordered", "Pending", None, Some(Upcoming), 1, 1),
+        ("listed", "Provisioned", None, Some(Upcoming), 1, 1),
+        ("joined, not ready", "Joining", Some(false), Some(Upcoming), 1, 1),
+        (
+            "ready, not yet labelled",
+            "Joining",
+            Some(true),
+            Some(Upcoming),
+            1,
+            1,
+        ),
+        ("ready", "Ready", Some(true), Some(Ready), 1, 0),
+        ("ready once", "Ready", Some(false), Some(NotReady), 1, 0),
+        ("its Node is gone", "Ready", None, None, 1, 0),
+        ("leaving", "Terminating", Some(true), Some(Leaving), 0, 0),
+        ("failed", "Failed", None, None, 0, 0),
+    ];
+    for (name, phase, node, want, current, upcoming) in cases {
+        let scene = Scene::new(json!({}));
+        scene.vpsie_node("web-1", phase, node.map(|_| "machine-1"));
+        if let Some(ready) = node {
+            scene.node("machine-1", ready, &json!([]));
+        }
+        let snapshot = scene.snapshot();
+        assert_eq!(snapshot.nodes.first().map(|node| node.state), want, "{name}");
+        assert_eq!(snapshot.nodes.len(), usize::from(want.is_some()), "{name}");
+        let group = &snapshot.groups[0];
+        assert_eq!((group.current, group.upcoming), (current, upcoming), "{name}");
+    }
+}
+
+#[test]
+fn a_node_on_its_way_is_what_it_will_be() {
+    let scene = Scene::new(json!({}));
+    scene.vpsie_node("web-1", "Joining", Some("machine-1"));
+    scene.node(
+        "machine-1",
+        false,
+        &json!([{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]),
+    );
+    scene.pod("early", Some("machine-1"));
+    let snapshot = scene.snapshot();
+    let node = &snapshot.nodes[0];
+    assert_eq!(node.name, "machine-1");
+    assert_eq!(
+        node.taints
+            .iter()
+            .map(|taint| taint.key.as_str())
+            .collect::<Vec<_>>(),
+        ["dedicated"]
+    );
+    assert_eq!(
+        node.labels.get("kubernetes.io/hostname").map(String::as_str),
+        Some("machine-1")
+    );
+    assert_eq!(
+        node.allocatable.cpu_milli, 1900,
+        "an estimate: two cores less what is reserved"
+    );
+    assert_eq!(
+        snapshot.pods[0].node,
+        Some(0),
+        "a pod that was bound early holds its room"
+    );
+}
+
+#[test]
+fn taints_that_pass_do_not_close_a_ready_node() {
+    let scene = Scene::new(json!({}));
+    scene.vpsie_node("web-1", "Ready", Some("machine-1"));
+    let taints = json!([{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}, {"key": "mine", "effect": "NoSchedule"}]);
+    scene.node("machine-1", true, &taints);
+    let keys: Vec<String> = scene.snapshot().nodes[0]
+        .taints
+        .iter()
+        .map(|taint| taint.key.clone())
+        .collect();
+    assert_eq!(keys, ["mine"]);
+}
+
+#[test]
+fn templates_follow_the_spec_and_learn_from_nodes() {
+    let cases = [
+        ("one offering", json!({}), vec![("small", 11, 1900)]),
+        (
+            "several",
+            json!({"offeringIDs": ["small", "big"]}),
+            vec![("small", 11, 1900), ("big", 12, 7900)],
+        ),
+        (
+            "by number",
+            json!({"offeringIDs": ["12"]}),
+            vec![("12", 12, 7900)],
+        ),
+        (
+            "pinned by kubeSizeID",
+            json!({"offeringIDs": ["plan-uuid"], "kubeSizeID": 12}),
+            vec![("plan-uuid", 12, 7900)],
+        ),
+        (
+            "unknown ones are left out",
+            json!({"offeringIDs": ["small", "huge"]}),
+            vec![("small", 11, 1900)],
+        ),
+        (
+            "not mixed: the preferred one",
+            json!({"offeringIDs": ["small", "big"], "allowMixedInstances": false, "preferredInstanceType": "big"}),
+            vec![("big", 12, 7900)],
+        ),
+    ];
+    for (name, group, want) in cases {
+        let snapshot = Scene::new(group).snapshot();
+        let got: Vec<_> = snapshot
+            .templates
+            .iter()
+            .map(|t| (t.offering.as_str(), t.size, t.allocatable.cpu_milli))
+            .collect();
+        assert_eq!(got, want, "{name}");
+    }
+    let scene = Scene::new(json!({}));
+    scene.vpsie_node("web-1", "Ready", Some("machine-1"));
+    scene.node("machine-1", true, &json!([]));
+    assert_eq!(
+        scene.snapshot().templates[0].allocatable.cpu_milli,
+        1500,
+        "what a node of it really offers"
+    );
+}
+
+#[test]
+fn daemon_sets_take_their_part_of_new_nodes_that_they_run_on() {
+    let daemon = |tolerations: Value| {
+        json!({
+            "metadata": {"name": "agent", "namespace": "kube-system"},
+            "spec": {"selector": {}, "template": {"metadata": {}, "spec": {
+                "tolerations": tolerations,
+                "containers": [{"name": "c", "resources": {"requests": {"cpu": "200m"}}}]}}},
+        })
+    };
+    for (tolerations, want) in [(json!([{"operator": "Exists"}]), 1700), (json!([]), 1900)] {
+        let scene = Scene::new(json!({}));
+        let set = serde_json::from_value(daemon(tolerations)).unwrap();
+        scene.index.apply(&Change::DaemonSet(Arc::new(set)));
+        assert_eq!(scene.snapshot().templates[0].allocatable.cpu_milli, want);
+    }
+}
+
+#[test]
+fn waiting_pods_are_those_that_the_scheduler_gave_up_on_for_long_enough() {
+    let mut scene = Scene::new(json!({}));
+    scene.pod("waits", None);
+    scene.node("machine-1", true, &json!([]));
+    scene.pod("runs", Some("machine-1"));
+    scene.pod("lost", Some("machine-of-yesterday"));
+    scene.inputs.now_ms = 5_000;
+    for (grace_ms, want) in [
+        (0, vec!["runs", "waits"]),
+        (5_000, vec!["runs", "waits"]),
+        (5_001, vec!["runs"]),
+    ] {
+        scene.inputs.grace_ms = grace_ms;
+        let names: Vec<String> = scene
+            .snapshot()
+            .pods
+            .iter()
+            .map(|pod| pod.key.name.clone())
+            .collect();
+        assert_eq!(names, want, "grace {grace_ms}");
+    }
+}
+
+#[test]
+fn scale_down_rests_after_growth_and_after_removals() {
+    let stamps =
+        |up: Option<&str>, down: Option<&str>| json!({"lastScaleUpTime": up, "lastScaleDownTime": down});
+    let policy = json!({"scaleDownPolicy": {"stabilizationWindowSeconds": 60, "cooldownSeconds": 10, "cpuThreshold": 70}});
+    let cases = [
+        ("never changed", stamps(None, None), true),
+        (
+            "grew a moment ago",
+            stamps(Some("1970-01-01T00:00:50Z"), None),
+            false,
+        ),
+        ("grew long ago", stamps(Some("1970-01-01T00:00:40Z"), None), true),
+        (
+            "shrank a moment ago",
+            stamps(None, Some("1970-01-01T00:01:35Z")),
+            false,
+        ),
+        (
+            "shrank long ago",
+            stamps(None, Some("1970-01-01T00:01:30Z")),
+            true,
+        ),
+    ];
+    for (name, status, want) in cases {
+        let mut scene = Scene::new(policy.clone());
+        scene.inputs.now_ms = 100_000;
+        let mut group = (*scene.index.node_group(&ObjectKey::new("ns", "web")).unwrap()).clone();
+        group.status = Some(serde_json::from_value(status).unwrap());
+        scene.index.apply(&Change::NodeGroup(Arc::new(group)));
+        let snapshot = scene.snapshot();
+        assert_eq!(snapshot.groups[0].may_shrink, want, "{name}");
+        assert_eq!(
+            snapshot.groups[0]
+                .annotations
+                .get("scale-down-cpu-threshold")
+                .map(String::as_str),
+            Some("70")
+        );
+    }
+}
+
+#[test]
+fn what_is_gone_leaves_no_trace() {
+    let scene = Scene::new(json!({}));
+    let empty = scene.snapshot();
+    scene.node("machine-1", true, &json!([]));
+    scene.pod("runs", Some("machine-1"));
+    scene.vpsie_node("web-1", "Ready", Some("machine-1"));
+    assert_eq!(
+        scene.index.owner_of_node("machine-1"),
+        Some(ObjectKey::new("ns", "web-1"))
+    );
+    scene
+        .index
+        .apply(&Change::Gone(Kind::VPSieNode, ObjectKey::new("ns", "web-1")));
+    scene
+        .index
+        .apply(&Change::Gone(Kind::Pod, ObjectKey::new("shop", "runs")));
+    scene
+        .index
+        .apply(&Change::Gone(Kind::Node, ObjectKey::new("", "machine-1")));
+    assert_eq!(scene.snapshot(), empty);
+    assert_eq!(scene.index.owner_of_node("machine-1"), None);
+}
