@@ -74,10 +74,6 @@ pub struct RebalancePlan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub requested_by: Option<String>,
-    /// Digest of the snapshot that the plan answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
-    pub snapshot_digest: Option<String>,
 }
 
 /// Why nodes go.

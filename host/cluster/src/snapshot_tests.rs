@@ -12,6 +12,7 @@ struct Scene {
 }
 
 impl Scene {
+    #[expect(clippy::needless_pass_by_value, reason = "cases write their values in place")]
     fn new(group: Value) -> Self {
         let index = Index::new(Arc::new(|| jiff::Timestamp::UNIX_EPOCH));
         let offering = |size: i64, name: &str, cpu: u32, memory_mib: u64| Offering {

@@ -64,9 +64,6 @@ pub struct ProviderGroup {
     /// Number of the group at the provider; add-node wants this.
     #[serde(rename = "vpsieGroupID", default, skip_serializing_if = "Option::is_none")]
     pub vpsie_group_id: Option<i64>,
-    /// UUID of the group at the provider; delete-group wants this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identifier: Option<String>,
 }
 
 /// One node of the group.

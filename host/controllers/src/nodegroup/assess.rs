@@ -215,7 +215,6 @@ fn note_provider_groups(status: &mut NodeGroupStatus, nodes: &[Arc<VPSieNode>]) 
                     offering_id: node.spec.instance_type.clone(),
                     kube_size_id: node.spec.kube_size_id,
                     vpsie_group_id: Some(number),
-                    identifier: None,
                 },
             );
         }

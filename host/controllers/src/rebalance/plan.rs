@@ -40,6 +40,5 @@ pub fn removal_plan(kind: RebalanceKind, strategy: Strategy, removals: &[Removal
         steps: steps.collect(),
         monthly_saving: None,
         requested_by: None,
-        snapshot_digest: None,
     }
 }

@@ -98,9 +98,11 @@ impl Scaling {
     }
 
     fn inputs(&self, settings: &Settings) -> Inputs {
+        let now_ms = (self.ctx.now)().as_millisecond();
         Inputs {
-            now_ms: (self.ctx.now)().as_millisecond(),
-            seed: 0,
+            now_ms,
+            // Differs from decision to decision, and is the same again when one is replayed.
+            seed: now_ms.unsigned_abs(),
             offerings: self.ctx.catalogue.known_offerings(),
             reserved: settings.reserved.clone(),
             health: self.ctx.catalogue.health(),
