@@ -15,10 +15,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 /// A condition that a test waits for is looked at this often.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// One stage at a time: the tests measure reaction times, and three control planes at once measure each other.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Everything that one end-to-end test needs.
 pub struct Stage {
@@ -28,6 +32,7 @@ pub struct Stage {
     cloud_url: String,
     stop: CancellationToken,
     controller: Option<Controller>,
+    _turn: MutexGuard<'static, ()>,
 }
 
 struct Controller {
@@ -38,6 +43,7 @@ struct Controller {
 impl Stage {
     /// A control plane with our definitions and rights, and a fake VPSie; no controller yet.
     pub async fn set(cloud: Config) -> Result<Self> {
+        let turn = TURN.lock().await;
         let plane = ControlPlane::start(Options::default()).await?;
         let client = plane.client()?;
         install(&plane).await?;
@@ -57,7 +63,13 @@ impl Stage {
             cloud_url,
             stop,
             controller: None,
+            _turn: turn,
         })
+    }
+
+    /// Cancelled when the stage is taken down: what a test spawns ends with it.
+    pub fn stop(&self) -> CancellationToken {
+        self.stop.clone()
     }
 
     /// Writes `vpsie-secret`.

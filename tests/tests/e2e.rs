@@ -107,15 +107,15 @@ type Waiting = Arc<std::sync::Mutex<BTreeMap<String, Timestamp>>>;
 
 fn watch_waiting(stage: &Stage) -> Waiting {
     use futures::StreamExt;
+    use kube::runtime::WatchStreamExt;
     let seen = Waiting::default();
     let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
-    let told = seen.clone();
+    let (told, stop) = (seen.clone(), stage.stop());
     tokio::spawn(async move {
-        let mut events = std::pin::pin!(kube::runtime::watcher(
-            pods,
-            kube::runtime::watcher::Config::default()
-        ));
-        while let Some(event) = events.next().await {
+        let mut events = std::pin::pin!(
+            kube::runtime::watcher(pods, kube::runtime::watcher::Config::default()).default_backoff()
+        );
+        while let Some(Some(event)) = stop.run_until_cancelled(events.next()).await {
             let Ok(kube::runtime::watcher::Event::Apply(pod) | kube::runtime::watcher::Event::InitApply(pod)) =
                 event
             else {
