@@ -246,10 +246,7 @@ impl VpsieNodes {
                 reasons::PROVISIONED,
                 note.clone(),
                 |status| {
-                    status.vpsie_node_identifier = row.identifier.as_ref().map(|id| id.as_str().to_owned());
-                    status.vpsie_instance_id = row.id;
-                    status.hostname = Some(row.hostname.clone());
-                    status.node_name = Some(row.name_key());
+                    remember_machine(status, &row);
                     status.ip_address = row.address.clone().or(row.private_address.clone());
                     status.vpsie_status = row.status.clone();
                     status.resources = resources;
@@ -371,6 +368,14 @@ impl VpsieNodes {
         .await?;
         Ok(Next::After(Duration::ZERO))
     }
+}
+
+/// Writes down which machine it is.
+pub(super) fn remember_machine(status: &mut VPSieNodeStatus, row: &ProviderNode) {
+    status.vpsie_node_identifier = row.identifier.as_ref().map(|id| id.as_str().to_owned());
+    status.vpsie_instance_id = row.id;
+    status.hostname = Some(row.hostname.clone());
+    status.node_name = Some(row.name_key());
 }
 
 pub(super) fn since(at: &jiff::Timestamp, now: jiff::Timestamp) -> Duration {

@@ -4,7 +4,7 @@
 //! stuck record never leaves a machine behind.
 
 use super::claim::identity;
-use super::order::since;
+use super::order::{remember_machine, since};
 use super::{VpsieNodes, condition, drain, provision_error, reference};
 use crate::error::Error;
 use crate::runtime::events::EventType;
@@ -100,13 +100,8 @@ impl VpsieNodes {
     async fn find_and_remember(&self, key: &ObjectKey, node: &VPSieNode) -> Result<Next, Error> {
         let now = (self.ctx.now)();
         if let Some(row) = self.find_machine(key, node).await? {
-            self.write_status(node, |status| {
-                status.vpsie_node_identifier = row.identifier.as_ref().map(|id| id.as_str().to_owned());
-                status.vpsie_instance_id = row.id;
-                status.hostname = Some(row.hostname.clone());
-                status.node_name = Some(row.name_key());
-            })
-            .await?;
+            self.write_status(node, |status| remember_machine(status, &row))
+                .await?;
             return Ok(Next::After(Duration::ZERO));
         }
         let status = node.status.clone().unwrap_or_default();
