@@ -169,11 +169,17 @@ impl ControlPlane {
                 process.check()?;
             }
             if Instant::now() >= limit {
-                let logs: Vec<String> = self.processes.iter().map(Process::log_tail).collect();
-                return Err(error.context(format!("waiting until {what}:\n{}", logs.join("\n--\n"))));
+                return Err(error.context(format!("waiting until {what}:\n{}", self.log_tails())));
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// The last lines that each component logged: what to look at when something did not happen.
+    #[must_use]
+    pub fn log_tails(&self) -> String {
+        let tails = self.processes.iter().map(Process::log_tail);
+        tails.collect::<Vec<_>>().join("\n")
     }
 
     /// The API server's URL.
