@@ -2,7 +2,7 @@
 
 use crate::convert::{class_of_template, label_selector, labels_of_new_node};
 use crate::index::{Index, NodeEntry, ObjectKey, State};
-use crate::inputs::{Inputs, Offering};
+use crate::inputs::{Inputs, Offering, View};
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_api::{NodeGroup, VPSieNode};
 use autoscaler_core::model::{
@@ -295,6 +295,7 @@ impl<'a> Builder<'a> {
         {
             return node;
         }
+        let as_it_stands = self.inputs.view == View::Scheduler;
         let leaving = entry.leaving || owner.is_some_and(|(_, node)| !counts(node));
         let group = owner.and_then(|(key, node)| self.group_of(key, node));
         let template = owner.zip(group).and_then(|((_, node), group)| {
@@ -308,12 +309,14 @@ impl<'a> Builder<'a> {
             taints: entry
                 .taints
                 .iter()
-                .filter(|taint| !(entry.ready && passes(taint)))
+                .filter(|taint| as_it_stands || !(entry.ready && passes(taint)))
                 .cloned()
                 .collect(),
             allocatable: entry.allocatable.clone(),
             unschedulable: entry.unschedulable,
             state: match (leaving, entry.ready) {
+                // The scheduler knows such nodes by their taints only.
+                _ if as_it_stands => NodeState::Ready,
                 (true, _) => NodeState::Leaving,
                 (false, true) => NodeState::Ready,
                 (false, false) => NodeState::NotReady,
@@ -366,9 +369,10 @@ impl<'a> Builder<'a> {
                     None => continue,
                 },
                 None => {
-                    let waits = entry
-                        .unschedulable_since_ms
-                        .is_some_and(|since| self.inputs.now_ms - since >= self.inputs.grace_ms);
+                    let waits = self.inputs.view == View::Scheduler
+                        || entry
+                            .unschedulable_since_ms
+                            .is_some_and(|since| self.inputs.now_ms - since >= self.inputs.grace_ms);
                     if !waits {
                         continue;
                     }
