@@ -1,0 +1,50 @@
+//! Every case of `scheduling/` must hold. `CASE=topic/name` picks those whose name contains it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+
+use autoscaler_cases::{File, judge, load};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+fn files() -> Vec<File> {
+    load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("scheduling")).unwrap()
+}
+
+#[test]
+fn every_case_holds() {
+    let wanted = std::env::var("CASE").unwrap_or_default();
+    let mut failures = Vec::new();
+    let mut judged = 0;
+    for file in files() {
+        if !file.name.contains(&wanted) {
+            continue;
+        }
+        judged += 1;
+        let result = file
+            .case
+            .and_then(|case| judge(&case).map_err(|error| error.context(case.about)));
+        if let Err(error) = result {
+            failures.push(format!("{}.yaml: {error:#}", file.name));
+        }
+    }
+    assert!(judged > 0, "no case is called {wanted:?}");
+    assert!(
+        failures.is_empty(),
+        "{} of {judged} cases fail:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+/// A harvest that shrinks unnoticed is worth nothing.
+#[test]
+fn there_are_enough_of_them() {
+    let mut topics: BTreeMap<String, usize> = BTreeMap::new();
+    for file in files() {
+        let topic = file.name.split('/').next().unwrap().to_owned();
+        *topics.entry(topic).or_default() += 1;
+    }
+    let all: usize = topics.values().sum();
+    println!("{all} cases: {topics:?}");
+    assert!(all >= 340, "{all} cases: {topics:?}");
+}
