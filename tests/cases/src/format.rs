@@ -37,6 +37,9 @@ pub(crate) struct Cluster {
     /// Pod templates of DaemonSets.
     pub(crate) daemons: Vec<Pod>,
     pub(crate) budgets: Vec<Budget>,
+    pub(crate) claims: Vec<Claim>,
+    pub(crate) persistent_volumes: Vec<PersistentVolume>,
+    pub(crate) storage_classes: Vec<StorageClass>,
     /// What a new node keeps for itself.
     pub(crate) reserved: Sizes,
     pub(crate) max_nodes: Option<u32>,
@@ -257,4 +260,32 @@ pub(crate) struct Budget {
     pub(crate) allowed: i32,
     /// `AlwaysAllow` or `IfHealthyBudget`.
     pub(crate) unhealthy: Option<String>,
+}
+
+/// A PersistentVolumeClaim: bound to a volume, or to be bound by a class once a pod has a place.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Claim {
+    pub(crate) name: String,
+    pub(crate) namespace: Option<String>,
+    pub(crate) volume: Option<String>,
+    pub(crate) class: Option<String>,
+}
+
+/// A PersistentVolume that is reached from some nodes, or from all.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct PersistentVolume {
+    pub(crate) name: String,
+    pub(crate) node_affinity: Option<Vec<Vec<String>>>,
+}
+
+/// A StorageClass that binds late, where it may.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct StorageClass {
+    pub(crate) name: String,
+    /// Alternatives; requirements know `In` only.
+    #[serde(default)]
+    pub(crate) topologies: Vec<Vec<String>>,
 }

@@ -16,8 +16,9 @@ mod objects;
 mod pipeline;
 mod quantities;
 mod scene;
+mod storage;
 mod terms;
 
 pub use format::Case;
 pub use judge::judge;
-pub use load::{File, load};
+pub use load::{File, load, parse};

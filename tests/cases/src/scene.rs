@@ -3,6 +3,7 @@
 use crate::format::{Cluster, Group, Map, Node, Offering};
 use crate::objects::{self, NAMESPACE, NOW, ZONE, object};
 use crate::quantities::Amount;
+use crate::storage;
 use anyhow::{Context, Result, bail};
 use autoscaler_cluster::{Change, Index, Inputs, ObjectKey, TemplateHealth, labels_of_new_node};
 use autoscaler_core::model::{ClassId, NodeId, PodKey, Resources, Snapshot, TemplateId};
@@ -96,6 +97,18 @@ impl Builder<'_> {
         for budget in &self.cluster.budgets {
             let value = objects::budget(budget)?;
             self.index.apply(&Change::Budget(Arc::new(object(value)?)));
+        }
+        for class in &self.cluster.storage_classes {
+            let value = storage::storage_class(class)?;
+            self.index.apply(&Change::StorageClass(Arc::new(object(value)?)));
+        }
+        for volume in &self.cluster.persistent_volumes {
+            let value = storage::volume(volume)?;
+            self.index.apply(&Change::Volume(Arc::new(object(value)?)));
+        }
+        for claim in &self.cluster.claims {
+            let value = storage::claim(claim);
+            self.index.apply(&Change::Claim(Arc::new(object(value)?)));
         }
         for pod in &self.cluster.daemons {
             let value = objects::daemon_set(pod)?;
