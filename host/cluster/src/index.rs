@@ -1,8 +1,9 @@
 //! The index: the cluster as far as decisions need it, folded from watch events.
 
+mod dependents;
+
 use crate::convert::{
-    Surroundings, attach_limits, claim_names, is_ready, movability, pod_class, protection,
-    selects_namespaces, taints_of, unschedulable_since,
+    Surroundings, attach_limits, is_ready, movability, pod_class, protection, taints_of, unschedulable_since,
 };
 use crate::feed::{Change, Kind};
 use autoscaler_api::{AutoscalerConfig, NodeGroup, Rebalance, ScalingPolicy, VPSieNode};
@@ -64,15 +65,7 @@ pub(crate) struct PodEntry {
     /// The node that the scheduler makes room on for the waiting pod.
     pub(crate) nominated: Option<String>,
     /// Kept only where the class depends on volumes or namespaces.
-    raw: Option<Box<Raw>>,
-}
-
-/// What the class of a pod is made of anew when its surroundings change.
-#[derive(Clone, Debug)]
-struct Raw {
-    pod: Pod,
-    /// The claims that it names.
-    claims: Vec<String>,
+    raw: Option<Box<dependents::Raw>>,
 }
 
 /// A node as the index keeps it.
@@ -349,14 +342,7 @@ impl State {
         if finished || (node.is_none() && pod.metadata.deletion_timestamp.is_some()) {
             return self.remove_pod(&key, now_ms);
         }
-        let claims = claim_names(pod);
-        self.note_claims(&key, &claims);
-        let by_namespace = selects_namespaces(pod);
-        if by_namespace {
-            self.by_namespace.insert(key.clone());
-        } else {
-            self.by_namespace.remove(&key);
-        }
+        let raw = self.note_dependence(&key, pod);
         let nominated = status.and_then(|status| status.nominated_node_name.clone());
         let class = pod_class(pod, &mut self.resources, &self.around);
         let class = self.intern(class);
@@ -373,11 +359,7 @@ impl State {
             movability: movability(pod),
             unschedulable_since_ms: node.is_none().then(|| unschedulable_since(pod)).flatten(),
             nominated: nominated.filter(|name| !name.is_empty() && node.is_none()),
-            raw: (by_namespace || !claims.is_empty()).then(|| {
-                let mut pod = pod.clone();
-                pod.metadata.managed_fields = None;
-                Box::new(Raw { pod, claims })
-            }),
+            raw,
             node: node.clone(),
         };
         let before = self
@@ -398,8 +380,7 @@ impl State {
     }
 
     fn remove_pod(&mut self, key: &PodKey, now_ms: i64) {
-        self.note_claims(key, &[]);
-        self.by_namespace.remove(key);
+        self.forget_dependence(key);
         if let Some(node) = self.pods.remove(key).and_then(|pod| pod.node) {
             self.leave(&node, key, now_ms);
         }
@@ -464,31 +445,6 @@ impl State {
         let class = Arc::new(class);
         self.classes.insert(class.clone());
         class
-    }
-
-    /// Notes which claims a pod uses now.
-    fn note_claims(&mut self, key: &PodKey, now: &[String]) {
-        let raw = self.pods.get(key).and_then(|pod| pod.raw.as_ref());
-        let before = raw.map(|raw| raw.claims.clone()).unwrap_or_default();
-        let concerned = self.around.use_claims(key, &before, now);
-        self.classify_anew(concerned);
-    }
-
-    fn namespaces_changed(&mut self) {
-        self.classify_anew(self.by_namespace.clone());
-    }
-
-    fn classify_anew(&mut self, pods: BTreeSet<PodKey>) {
-        for key in pods {
-            let Some(raw) = self.pods.get(&key).and_then(|pod| pod.raw.as_ref()) else {
-                continue;
-            };
-            let class = pod_class(&raw.pod, &mut self.resources, &self.around);
-            let class = self.intern(class);
-            if let Some(pod) = self.pods.get_mut(&key) {
-                pod.class = class;
-            }
-        }
     }
 }
 

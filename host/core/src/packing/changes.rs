@@ -71,10 +71,9 @@ impl State {
 
     /// The DaemonSet pods of a node to come. Nothing else is on it yet, and its amounts have them off already.
     pub(super) fn each_daemon(&mut self, node: NodeId, change: fn(&mut Self, ClassId, NodeId, u32)) {
-        let template = match self.standing.get(node as usize) {
-            Some(Standing::Imagined(template)) => Some(*template),
-            Some(Standing::Gone) | None => None,
-            Some(_) => self.tables.upcoming(node),
+        let template = match self.standing[node as usize] {
+            Standing::Imagined(template) => Some(template),
+            _ => self.tables.upcoming(node),
         };
         let tables = Arc::clone(&self.tables);
         for class in template.into_iter().flat_map(|template| tables.daemons(template)) {

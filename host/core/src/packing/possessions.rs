@@ -203,18 +203,14 @@ impl State {
         i128::try_from(wanted.shared.iter().filter(missing).count()).unwrap_or(i128::MAX)
     }
 
-    /// For how many pods of the class the node attaches volumes, all other rules aside; none for any number.
+    /// For how many pods of the class the node attaches volumes, if it does for one; none for any number.
     pub(super) fn attachment_room(&self, class: ClassId, node: NodeId) -> Option<i128> {
         let attachments = self.tables.possessions.of(class).attachments.iter();
         let rooms = attachments.filter_map(|wanted| {
             let first = self.not_attached(wanted, node);
             let left = self.attachable(wanted, node) - first;
-            match (i128::from(wanted.own), first) {
-                (0, 0) => None,
-                // The first pod brings what all that follow share.
-                (0, _) => (left < 0).then_some(0),
-                (own, _) => Some(left.max(0) / own),
-            }
+            // The first pod brings what all that follow share: of that alone, one is as good as many.
+            (wanted.own > 0).then(|| left.max(0) / i128::from(wanted.own))
         });
         rooms.min()
     }

@@ -202,6 +202,21 @@ mod tests {
     }
 
     #[test]
+    fn a_promise_that_is_taken_back_stands_again() {
+        let mut cluster = Cluster::default();
+        let node = cluster.node("n", 1000);
+        let class = cluster.class(pod(1000));
+        cluster.waiting(class, 1);
+        cluster.snapshot.pods[0].nominated = Some(node);
+        let mut state = cluster.state();
+        let (before, mark) = (state.clone(), state.mark());
+        assert!(state.keep_promise(class, node));
+        assert!(state != before);
+        state.rollback(mark);
+        assert!(state == before);
+    }
+
+    #[test]
     fn a_dangling_promise_is_ignored() {
         let mut cluster = Cluster::default();
         let node = cluster.node("n", 1000);
