@@ -6,8 +6,8 @@ use crate::inputs::{Inputs, Offering};
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_api::{NodeGroup, VPSieNode};
 use autoscaler_core::model::{
-    ClassId, DisruptionBudget, Group, GroupId, Labels, Movability, Node, NodeId, NodeState, Pod, PodClass,
-    Resources, Snapshot, Taint, TaintEffect, Template, TemplateId,
+    ClassId, DisruptionBudget, Group, GroupId, Labels, Node, NodeId, NodeState, Pod, PodClass, Resources,
+    Snapshot, Taint, TaintEffect, Template, TemplateId,
 };
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -378,7 +378,7 @@ impl<'a> Builder<'a> {
             // DaemonSet pods of a node on its way are in its template already.
             let upcoming =
                 node.is_some_and(|id| self.snapshot.nodes[id as usize].state == NodeState::Upcoming);
-            if upcoming && entry.movability == Movability::Ignored {
+            if upcoming && entry.movability.is_ignored() {
                 continue;
             }
             used.insert(&entry.class, 0);
@@ -395,7 +395,7 @@ impl<'a> Builder<'a> {
                 class: used.get(&*entry.class).copied().unwrap_or_default(),
                 node,
                 owner: entry.owner.clone(),
-                movability: entry.movability.clone(),
+                movability: entry.movability.at(self.inputs.now_ms).clone(),
                 unschedulable_since_ms: entry.unschedulable_since_ms,
             })
             .collect();

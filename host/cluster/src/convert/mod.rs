@@ -5,7 +5,7 @@ mod node;
 mod pod;
 mod requests;
 
-pub(crate) use movability::movability;
+pub(crate) use movability::{Judgement, movability};
 pub use node::labels_of_new_node;
 pub(crate) use node::{allocatable, is_ready, protection, taints_of};
 pub(crate) use pod::{
