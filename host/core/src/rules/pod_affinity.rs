@@ -144,6 +144,23 @@ mod tests {
                 "a list of namespaces",
             ),
             (
+                elsewhere(db()),
+                web().with(|class| {
+                    class.pod_anti_affinity = vec![PodAffinityTerm {
+                        namespaces: vec![],
+                        ..term("db", "zone")
+                    }];
+                }),
+                &["b", "bare"],
+                "every namespace",
+            ),
+            (
+                db().with(|class| class.terminating = true),
+                web().with(near("db")),
+                &["a1", "a2"],
+                "company that is being deleted is company",
+            ),
+            (
                 db().with(apart("web")),
                 web(),
                 &["b", "bare"],
