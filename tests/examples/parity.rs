@@ -2,13 +2,14 @@
 //!
 //! Prints its progress, each disagreement shrunk into a case file, and in the last line how many clusters and
 //! pairs were compared and how many pairs disagree. A range of seeds can be run in parts. With `--templates` the
-//! pods of each cluster are judged on a node that does not exist yet, and compared once it does.
+//! pods of each cluster are judged on a node that does not exist yet, and compared once it does. With `--cases` the
+//! scheduler is asked about the case files again, as one does for a new version of Kubernetes.
 
 use std::{ops::Range, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use autoscaler_tests::parity::{
-    case::Case,
+    case::{self, Case},
     compare::{Comparison, compare},
     generate::{Size, cluster},
     oracle::Oracle,
@@ -16,12 +17,13 @@ use autoscaler_tests::parity::{
     template,
 };
 
-const USAGE: &str = "usage: parity [--seeds FIRST..AFTER_LAST] [--no-shrink] [--templates]";
+const USAGE: &str = "usage: parity [--seeds FIRST..AFTER_LAST] [--no-shrink] [--templates] | --cases";
 
 struct Options {
     seeds: Range<u64>,
     shrink: bool,
     templates: bool,
+    cases: bool,
 }
 
 fn options() -> Result<Options> {
@@ -29,6 +31,7 @@ fn options() -> Result<Options> {
         seeds: 0..20,
         shrink: true,
         templates: false,
+        cases: false,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -39,6 +42,7 @@ fn options() -> Result<Options> {
                 options.seeds = first.parse().context(USAGE)?..end.parse().context(USAGE)?;
             }
             "--no-shrink" => options.shrink = false,
+            "--cases" => options.cases = true,
             "--templates" => options.templates = true,
             _ => bail!(USAGE),
         }
@@ -50,6 +54,9 @@ fn options() -> Result<Options> {
 async fn main() -> Result<()> {
     let options = options()?;
     let oracle = Oracle::start().await?;
+    if options.cases {
+        return ask_about_cases(&oracle).await;
+    }
     let began = Instant::now();
     let (mut sum, mut asked_again) = (Comparison::default(), 0);
     let clusters = options.seeds.end.saturating_sub(options.seeds.start);
@@ -107,4 +114,30 @@ async fn ask(oracle: &Oracle, seed: u64, templates: bool) -> Result<Comparison> 
         compare(&oracle.ask(&cluster).await?)
     };
     asked.await.with_context(|| format!("seed {seed}"))
+}
+
+async fn ask_about_cases(oracle: &Oracle) -> Result<()> {
+    let cases = case::all()?;
+    let mut stale = 0;
+    for (name, case) in &cases {
+        let answer = oracle
+            .ask(&case.cluster())
+            .await
+            .with_context(|| format!("case {name}"))?;
+        if answer.feasible != case.feasible {
+            stale += 1;
+            println!(
+                "{name}: the scheduler says {:?}, the file {:?}",
+                answer.feasible, case.feasible
+            );
+        }
+    }
+    println!(
+        "{} cases, {stale} of which the scheduler answers otherwise now",
+        cases.len()
+    );
+    if stale > 0 {
+        bail!("case files and scheduler differ");
+    }
+    Ok(())
 }

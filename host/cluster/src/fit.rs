@@ -1,11 +1,14 @@
 //! Which pending pod would run on which node, each pod for itself: what the filters of kube-scheduler say.
 
 use autoscaler_core::decision::Cause;
-use autoscaler_core::model::{ClassId, NodeId, Snapshot};
+use autoscaler_core::model::{ClassId, Snapshot};
 use autoscaler_core::packing::State;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// What the rules say of one pod and each node.
+type Verdicts = Vec<Result<(), Cause>>;
 
 /// The answer for every pending pod and every node. Pods are `namespace/name`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -21,13 +24,19 @@ impl Fit {
     pub fn of(snapshot: Snapshot) -> Self {
         let snapshot = Arc::new(snapshot);
         let state = State::new(&snapshot);
-        let mut of_classes: BTreeMap<ClassId, Vec<Result<(), Cause>>> = BTreeMap::new();
+        let nodes = || (0..).take(snapshot.nodes.len());
+        let mut of_classes: BTreeMap<ClassId, Verdicts> = BTreeMap::new();
         let mut fit = Self::default();
-        for pod in snapshot.pods.iter().filter(|pod| pod.node.is_none()) {
-            let nodes = (0..).take(snapshot.nodes.len());
-            let verdicts = of_classes
-                .entry(pod.class)
-                .or_insert_with(|| nodes.map(|node: NodeId| state.fits(pod.class, node)).collect());
+        for (id, pod) in (0..).zip(&snapshot.pods).filter(|(_, pod)| pod.node.is_none()) {
+            // A node that is promised to the pod is open to it, and not to others of its class.
+            let own: Option<Verdicts> = pod
+                .nominated
+                .map(|_| nodes().map(|node| state.fits_pod(id, node)).collect());
+            let alike = || nodes().map(|node| state.fits(pod.class, node)).collect();
+            let verdicts = match &own {
+                Some(own) => own,
+                None => of_classes.entry(pod.class).or_insert_with(alike),
+            };
             let key = pod.key.to_string();
             let feasible = fit.feasible.entry(key.clone()).or_default();
             let refused = fit.refused.entry(key).or_default();

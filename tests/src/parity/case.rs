@@ -11,6 +11,7 @@ use autoscaler_cluster::{Dump, Fit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Cluster;
 use super::compare::{Comparison, against};
 use super::oracle::Answer;
 
@@ -111,6 +112,14 @@ impl Case {
         let mut dump = Dump::default();
         dump.read("the case", &list.to_string())?;
         against(&Fit::of(dump.snapshot()), &self.feasible)
+    }
+
+    /// The cluster, to ask a scheduler about it anew. Namespaces are there already.
+    #[must_use]
+    pub fn cluster(&self) -> Cluster {
+        let mut objects = self.objects.clone();
+        objects.retain(|object| object["kind"] != "Namespace");
+        Cluster { objects }
     }
 
     /// Writes the case as a file of this name.

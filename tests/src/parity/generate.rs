@@ -36,8 +36,8 @@ impl Default for Size {
             nodes: 12,
             running: 14,
             pending: 9,
-            volumes: false,
-            promises: false,
+            volumes: true,
+            promises: true,
         }
     }
 }

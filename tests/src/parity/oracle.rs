@@ -146,11 +146,8 @@ impl Oracle {
     }
 
     async fn ask_and_keep(&self, cluster: &Cluster) -> Result<Answer> {
-        let (nominated, others): (Vec<Value>, Vec<Value>) = cluster
-            .objects
-            .iter()
-            .cloned()
-            .partition(|object| is_pending(object));
+        let (nominated, others): (Vec<Value>, Vec<Value>) =
+            cluster.objects.iter().cloned().partition(is_pending);
         self.create_all(others).await?;
         let uids = self.create_all(nominated).await?;
         self.answer(uids).await

@@ -150,12 +150,13 @@ fn affinity_term(
     around: &Surroundings,
 ) -> PodAffinityTerm {
     let mut namespaces = term.namespaces.clone().unwrap_or_default();
-    let mut selector = with_label_keys(
+    let selector = with_label_keys(
         term.label_selector.as_ref(),
         term.match_label_keys.as_ref(),
         term.mismatch_label_keys.as_ref(),
         labels,
     );
+    let mut sought_everywhere = false;
     match term.namespace_selector.as_ref() {
         // No list means every namespace.
         Some(all) if selects_all(all) => namespaces.clear(),
@@ -166,9 +167,10 @@ fn affinity_term(
                 .iter()
                 .filter(|(_, labels)| some.matches(labels));
             namespaces.extend(chosen.map(|(name, _)| name.clone()));
+            sought_everywhere = some.matches(&Labels::new());
             if namespaces.is_empty() {
-                // Pods of no namespace are no pods.
-                selector = None;
+                // No pod has it.
+                namespaces.push(String::new());
             }
         }
         None if namespaces.is_empty() => namespaces.push(namespace.to_owned()),
@@ -180,6 +182,7 @@ fn affinity_term(
         selector,
         topology_key: term.topology_key.clone(),
         namespaces,
+        sought_everywhere,
     }
 }
 

@@ -31,8 +31,9 @@ const WORDS: [(&str, &str, &[&str]); 9] = [
     ("protocol", "ports", &["", "TCP", "UDP", "SCTP"]),
 ];
 
-/// Fields whose values are quantities, each.
+/// Fields whose values are quantities, each. What a CSI driver calls allocatable is a number.
 const QUANTITIES: [&str; 5] = ["requests", "limits", "overhead", "allocatable", "capacity"];
+const DRIVERS: &str = "spec.drivers";
 
 /// Checks the parts of an object that rules look at, and writes quantities that came as numbers as texts.
 pub(super) fn check(object: &mut Value) -> Result<(), String> {
@@ -51,7 +52,9 @@ fn walk(value: &mut Value, path: &str, under: &str) -> Result<(), String> {
             .iter_mut()
             .enumerate()
             .try_for_each(|(at, item)| walk(item, &format!("{path}[{at}]"), under)),
-        Value::Object(fields) if QUANTITIES.contains(&under) => quantities(fields, path),
+        Value::Object(fields) if QUANTITIES.contains(&under) && !path.starts_with(DRIVERS) => {
+            quantities(fields, path)
+        }
         Value::Object(fields) => fields.iter_mut().try_for_each(|(name, value)| {
             let path = format!("{path}.{name}");
             word(name, under, value, &path)?;
@@ -144,5 +147,10 @@ mod tests {
         check(&mut object).unwrap();
         let requests = &object["spec"]["containers"][0]["resources"]["requests"];
         assert_eq!(*requests, json!({"cpu": "2", "memory": "1.5"}));
+
+        let mut limits = json!({"spec": {"drivers": [{"name": "csi", "allocatable": {"count": 3}}]}});
+        let before = limits.clone();
+        check(&mut limits).unwrap();
+        assert_eq!(limits, before, "what a CSI driver counts is a number");
     }
 }

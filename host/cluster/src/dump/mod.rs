@@ -32,7 +32,8 @@ const KINDS: [(&str, &str, Fold); 9] = [
     ("storage.k8s.io/v1", "StorageClass", |o| {
         o.parse(Change::StorageClass)
     }),
-    ("storage.k8s.io/v1", "CSINode", |_| Ok(None)),
+    ("storage.k8s.io/v1", "CSINode", |o| o.parse(Change::CsiNode)),
+    // No rule asks for what a driver says of itself.
     ("storage.k8s.io/v1", "CSIDriver", |_| Ok(None)),
     // Admission has written into the pod all that a runtime class means to the scheduler.
     ("node.k8s.io/v1", "RuntimeClass", |_| Ok(None)),
@@ -227,6 +228,7 @@ impl Relevant for Node {}
 impl Relevant for k8s_openapi::api::core::v1::PersistentVolume {}
 impl Relevant for k8s_openapi::api::core::v1::PersistentVolumeClaim {}
 impl Relevant for k8s_openapi::api::storage::v1::StorageClass {}
+impl Relevant for k8s_openapi::api::storage::v1::CSINode {}
 impl Relevant for Pod {
     /// A finished pod takes nothing and wants nothing.
     fn is_relevant(&self) -> bool {

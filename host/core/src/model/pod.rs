@@ -50,6 +50,11 @@ pub struct PodAffinityTerm {
     pub topology_key: String,
     /// Namespaces by name, those that a namespace selector chose included. Empty means every namespace.
     pub namespaces: Vec<String>,
+    /// Whether the pod that carries the term looks for company in every namespace, whatever `namespaces` says:
+    /// kube-scheduler 1.35 does so where the namespace selector holds for no labels at all (`NotIn`,
+    /// `DoesNotExist`). Whom the term keeps away from its carrier follows `namespaces` alone.
+    #[serde(default)]
+    pub sought_everywhere: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

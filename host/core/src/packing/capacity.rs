@@ -176,6 +176,7 @@ mod tests {
             selector: Some(selector(&[("app", "web")])),
             topology_key: key.into(),
             namespaces: vec!["default".into()],
+            sought_everywhere: false,
         }
     }
 

@@ -301,8 +301,14 @@ fn relate(snapshot: &Snapshot, questions: &BTreeMap<Question, CounterId>, classe
     }
 }
 
+/// The pods that the carrier of a term looks for.
 fn selection(term: &PodAffinityTerm) -> (Option<LabelSelector>, Vec<String>) {
-    (term.selector.clone(), term.namespaces.clone())
+    let namespaces = if term.sought_everywhere {
+        Vec::new()
+    } else {
+        term.namespaces.clone()
+    };
+    (term.selector.clone(), namespaces)
 }
 
 fn selects(

@@ -279,6 +279,7 @@ mod tests {
             selector: Some(crate::testing::selector(&[("app", "db")])),
             topology_key: "zone".into(),
             namespaces: vec!["default".into()],
+            sought_everywhere: false,
         };
         let first = cluster.class(
             pod(1000)

@@ -271,7 +271,7 @@ impl<'a> Plain<'a> {
                 .get(key)
                 .is_some_and(|here| other.labels.get(key) == Some(here))
         };
-        let all = |pod: &PodClass| class.pod_affinity.iter().all(|term| matches(term, pod));
+        let all = |pod: &PodClass| class.pod_affinity.iter().all(|term| seeks(term, pod));
         let attracted = class.pod_affinity.iter().all(|term| {
             self.everywhere()
                 .any(|(other, pod)| all(pod) && together(&term.topology_key, other))
@@ -291,7 +291,7 @@ impl<'a> Plain<'a> {
             class
                 .pod_anti_affinity
                 .iter()
-                .any(|term| matches(term, pod) && together(&term.topology_key, other))
+                .any(|term| seeks(term, pod) && together(&term.topology_key, other))
                 || pod
                     .pod_anti_affinity
                     .iter()
@@ -299,6 +299,12 @@ impl<'a> Plain<'a> {
         });
         !repelled && (attracted || (has_keys && !company && all(class)))
     }
+}
+
+/// Whether the pod that carries the term looks for this one.
+fn seeks(term: &PodAffinityTerm, pod: &PodClass) -> bool {
+    term.sought_everywhere && term.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
+        || matches(term, pod)
 }
 
 fn matches(term: &PodAffinityTerm, pod: &PodClass) -> bool {

@@ -122,6 +122,7 @@ mod tests {
             selector: Some(selector(&[("app", app)])),
             topology_key: "zone".into(),
             namespaces: vec!["default".into()],
+            sought_everywhere: false,
         }]
     }
 

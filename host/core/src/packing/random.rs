@@ -38,13 +38,15 @@ fn some_term() -> impl Strategy<Value = PodAffinityTerm> {
         vec!["default", "other"],
         vec![],
     ]);
-    (some_selector(), some_key(), namespaces).prop_map(|(selector, topology_key, namespaces)| {
-        PodAffinityTerm {
+    let everywhere = prop::bool::weighted(0.1);
+    (some_selector(), some_key(), namespaces, everywhere).prop_map(
+        |(selector, topology_key, namespaces, sought_everywhere)| PodAffinityTerm {
             selector,
             topology_key,
             namespaces: namespaces.into_iter().map(str::to_owned).collect(),
-        }
-    })
+            sought_everywhere,
+        },
+    )
 }
 
 fn some_spread() -> impl Strategy<Value = SpreadConstraint> {

@@ -11,6 +11,7 @@ fn namespace(dice: &mut Dice) -> &'static str {
     NAMESPACES[dice.below(NAMESPACES.len())].0
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers write the amounts in place")]
 fn container(name: &str, requests: Value) -> Value {
     let limits: serde_json::Map<String, Value> = requests
         .as_object()
