@@ -3,7 +3,8 @@
 mod dependents;
 
 use crate::convert::{
-    Surroundings, attach_limits, is_ready, movability, pod_class, protection, taints_of, unschedulable_since,
+    Judgement, Surroundings, attach_limits, is_ready, movability, pod_class, protection, taints_of,
+    unschedulable_since,
 };
 use crate::feed::{Change, Kind};
 use autoscaler_api::{AutoscalerConfig, NodeGroup, Rebalance, ScalingPolicy, VPSieNode};
@@ -60,7 +61,7 @@ pub(crate) struct PodEntry {
     pub(crate) class: Arc<PodClass>,
     pub(crate) node: Option<String>,
     pub(crate) owner: Option<String>,
-    pub(crate) movability: Movability,
+    pub(crate) movability: Judgement,
     pub(crate) unschedulable_since_ms: Option<i64>,
     /// The node that the scheduler makes room on for the waiting pod.
     pub(crate) nominated: Option<String>,
@@ -213,9 +214,10 @@ impl Index {
 
     /// The pods bound to a node, with what the node's removal means for each.
     pub fn pods_on(&self, node: &str) -> Vec<(PodKey, Movability)> {
+        let now_ms = (self.now)().as_millisecond();
         let state = self.read();
         let keys = state.pods_by_node.get(node).into_iter().flatten();
-        keys.filter_map(|key| Some((key.clone(), state.pods.get(key)?.movability.clone())))
+        keys.filter_map(|key| Some((key.clone(), state.pods.get(key)?.movability.at(now_ms).clone())))
             .collect()
     }
 
@@ -401,7 +403,7 @@ impl State {
         let keys = self.pods_by_node.get(node).into_iter().flatten();
         let busy = keys
             .filter_map(|key| self.pods.get(key))
-            .any(|pod| pod.movability != Movability::Ignored);
+            .any(|pod| !pod.movability.is_ignored());
         if let Some(entry) = self.nodes.get_mut(node) {
             entry.idle_since_ms = if busy {
                 None

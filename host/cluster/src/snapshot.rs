@@ -8,8 +8,8 @@ use crate::inputs::{Inputs, View};
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_api::{NodeGroup, VPSieNode};
 use autoscaler_core::model::{
-    ClassId, DisruptionBudget, Group, GroupId, Movability, Node, NodeId, NodeState, Pod, PodClass, Snapshot,
-    Taint, TaintEffect, TemplateId,
+    ClassId, DisruptionBudget, Group, GroupId, Node, NodeId, NodeState, Pod, PodClass, Snapshot, Taint,
+    TaintEffect, TemplateId,
 };
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -293,7 +293,7 @@ impl<'a> Builder<'a> {
             // DaemonSet pods of a node on its way are in its template already.
             let upcoming =
                 node.is_some_and(|id| self.snapshot.nodes[id as usize].state == NodeState::Upcoming);
-            if upcoming && entry.movability == Movability::Ignored {
+            if upcoming && entry.movability.is_ignored() {
                 continue;
             }
             used.insert(&entry.class, 0);
@@ -317,7 +317,7 @@ impl<'a> Builder<'a> {
                 node,
                 nominated,
                 owner: entry.owner.clone(),
-                movability: entry.movability.clone(),
+                movability: entry.movability.at(self.inputs.now_ms).clone(),
                 unschedulable_since_ms: entry.unschedulable_since_ms,
             })
             .collect();

@@ -270,6 +270,8 @@ pub(crate) struct Claim {
     pub(crate) namespace: Option<String>,
     pub(crate) volume: Option<String>,
     pub(crate) class: Option<String>,
+    /// The pod that it was made for, where the volume is ephemeral.
+    pub(crate) pod: Option<String>,
 }
 
 /// A PersistentVolume that is reached from some nodes, or from all.

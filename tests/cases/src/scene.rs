@@ -53,6 +53,11 @@ impl Scene {
         self.names.get(key).map_or("?", String::as_str)
     }
 
+    /// Whether the case has pods of this name.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.names.values().any(|known| known == name)
+    }
+
     /// The class of the pods of this name.
     pub(crate) fn class(&self, name: &str) -> Result<ClassId> {
         let named = |pod: &&autoscaler_core::model::Pod| self.name_of(&pod.key) == name;

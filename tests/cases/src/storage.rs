@@ -9,15 +9,22 @@ use serde_json::{Value, json};
 /// Size of every volume; nothing depends on it.
 const SIZE: &str = "1Gi";
 
+/// Set by the binder once claim and volume know of each other.
+const BOUND: &str = "pv.kubernetes.io/bind-completed";
+
 /// A PersistentVolumeClaim; with a volume it is bound.
 pub(crate) fn claim(claim: &Claim) -> Value {
-    let phase = if claim.volume.is_some() {
-        "Bound"
-    } else {
-        "Pending"
+    let (phase, annotations) = match claim.volume {
+        Some(_) => ("Bound", json!({BOUND: "yes"})),
+        None => ("Pending", json!({})),
     };
+    // Pods of cases have their name for a uid.
+    let owner = |pod: &String| json!({"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": pod, "controller": true});
     json!({
-        "metadata": {"name": claim.name, "namespace": claim.namespace.as_deref().unwrap_or(NAMESPACE)},
+        "metadata": {
+            "name": claim.name, "namespace": claim.namespace.as_deref().unwrap_or(NAMESPACE),
+            "annotations": annotations, "ownerReferences": claim.pod.iter().map(owner).collect::<Vec<_>>(),
+        },
         "spec": {
             "volumeName": claim.volume, "storageClassName": claim.class, "accessModes": ["ReadWriteOnce"],
             "resources": {"requests": {"storage": SIZE}},

@@ -44,7 +44,7 @@ const TRUE: [&str; 19] = [
     "utilisation: {calm: {cpu: 300, toMove: 2}}",
 ];
 
-const LIES: [(&str, &str); 27] = [
+const LIES: [(&str, &str); 28] = [
     ("fits: {job: [busy, calm]}", "fits job"),
     ("fits: {jub: []}", "no pod \"jub\""),
     ("refused: {job: {calm: Taints}}", "it fits"),
@@ -74,6 +74,7 @@ const LIES: [(&str, &str); 27] = [
         "domains of new by node.kubernetes.io/instance-type",
     ),
     ("drain: {web: Moves}", "drain of web"),
+    ("drain: {wib: Ignored}", "no pod \"wib\""),
     ("utilisation: {calm: {cpu: 50}}", "utilisation of calm"),
     ("removable: {calm: Removable}", "BlockedByPod"),
     (
