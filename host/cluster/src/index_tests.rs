@@ -212,9 +212,9 @@ fn which_namespaces_a_term_means() {
         ),
         (
             json!({"namespaceSelector": {"matchLabels": {"tier": "none"}}}),
-            vec![],
-            false,
-            "none: then it selects no pod",
+            vec![""],
+            true,
+            "none: one that no pod is in",
         ),
     ] {
         let mut whole = json!({"topologyKey": "zone", "labelSelector": {}});
