@@ -163,6 +163,11 @@ impl Feed {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
         self.kinds.fetch_add(1, Ordering::SeqCst);
+        // Who wrote which field is half of an object, and nothing here asks.
+        let change = move |mut object: K| {
+            object.meta_mut().managed_fields = None;
+            change(object)
+        };
         let api = Api::<K>::all(client.clone());
         let (feed, shutdown) = (self.clone(), shutdown.clone());
         tokio::spawn(async move {

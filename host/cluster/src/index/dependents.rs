@@ -28,9 +28,10 @@ impl State {
             self.by_namespace.remove(key);
         }
         (by_namespace || !claims.is_empty()).then(|| {
-            let mut pod = pod.clone();
-            pod.metadata.managed_fields = None;
-            Box::new(Raw { pod, claims })
+            Box::new(Raw {
+                pod: pod.clone(),
+                claims,
+            })
         })
     }
 
