@@ -92,6 +92,7 @@ async fn main() -> Result<()> {
             );
         }
     }
+    println!("refused by rule: {:?}", sum.refusals);
     println!(
         "seeds {}..{}: {clusters} clusters, {} pairs, {} disagreements",
         options.seeds.start,

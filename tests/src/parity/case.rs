@@ -168,7 +168,9 @@ fn strip(value: &mut Value) {
         Value::Object(fields) => {
             let bound = fields.get("annotations").and_then(Value::as_object).cloned();
             fields.retain(|name, value| {
-                !NOISE.contains(&name.as_str()) || (name == "restartPolicy" && value == "Always")
+                !NOISE.contains(&name.as_str())
+                    || !value["storage"].is_null()
+                    || (name == "restartPolicy" && value == "Always")
             });
             // What the volume binder looks at.
             let bound: serde_json::Map<String, Value> = bound

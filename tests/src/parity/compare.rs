@@ -1,9 +1,10 @@
 //! Ours beside the scheduler's, pair by pair.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 use autoscaler_cluster::Fit;
+use autoscaler_core::decision::Cause;
 
 use super::oracle::{Answer, Feasible};
 
@@ -35,6 +36,8 @@ impl std::fmt::Display for Disagreement {
 pub struct Comparison {
     pub pairs: usize,
     pub feasible: usize,
+    /// How many pairs each of our rules refuses.
+    pub refusals: BTreeMap<Cause, usize>,
     pub disagreements: Vec<Disagreement>,
 }
 
@@ -43,6 +46,9 @@ impl Comparison {
     pub fn add(&mut self, other: Self) {
         self.pairs += other.pairs;
         self.feasible += other.feasible;
+        for (cause, pairs) in other.refusals {
+            *self.refusals.entry(cause).or_default() += pairs;
+        }
         self.disagreements.extend(other.disagreements);
     }
 }
@@ -75,6 +81,9 @@ pub fn against(ours: &Fit, scheduler: &Feasible) -> Result<Comparison> {
             comparison.pairs += 1;
             let scheduler = nodes.contains(node);
             comparison.feasible += usize::from(scheduler);
+            if let Some(cause) = cause {
+                *comparison.refusals.entry(*cause).or_default() += 1;
+            }
             if scheduler != cause.is_none() {
                 comparison.disagreements.push(Disagreement {
                     pod: pod.clone(),

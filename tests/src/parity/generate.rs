@@ -98,8 +98,12 @@ pub fn cluster(seed: u64, size: Size) -> Cluster {
         running.push(pods::running(&mut dice, at, &mut nodes, &volumes));
     }
     let mut pending = Vec::new();
+    // One promise at most: the scheduler learns of it before it looks at any other pod.
+    let mut promises = size.promises;
     for at in 0..size.pending {
-        pending.push(pods::pending(&mut dice, at, &nodes, &volumes, size.promises));
+        let pod = pods::pending(&mut dice, at, &nodes, &volumes, promises);
+        promises &= pod["status"].is_null();
+        pending.push(pod);
     }
     let mut objects: Vec<Value> = nodes.iter().map(|node| node.object.clone()).collect();
     objects.extend(volumes.objects);

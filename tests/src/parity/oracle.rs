@@ -56,6 +56,9 @@ const DUMPED: [&str; 7] = [
     "/api/v1/pods",
 ];
 
+/// What the scheduler says of a pod that it may not look at.
+const GATED: &str = "SchedulingGated";
+
 /// Feasible nodes by `namespace/name` of a pod.
 pub type Feasible = BTreeMap<String, BTreeSet<String>>;
 
@@ -146,22 +149,32 @@ impl Oracle {
     }
 
     async fn ask_and_keep(&self, cluster: &Cluster) -> Result<Answer> {
-        let (nominated, others): (Vec<Value>, Vec<Value>) =
+        let (pending, others): (Vec<Value>, Vec<Value>) =
             cluster.objects.iter().cloned().partition(is_pending);
+        // The promise to a pod concerns the others: the scheduler knows of it once it has looked at the pod.
+        let (promised, pending): (Vec<Value>, Vec<Value>) = pending.into_iter().partition(is_promised);
         self.create_all(others).await?;
-        let uids = self.create_all(nominated).await?;
+        let mut uids = self.create_all(promised).await?;
+        self.decided(&uids).await?;
+        uids.extend(self.create_all(pending).await?);
         self.answer(uids).await
+    }
+
+    /// Waits until the scheduler has looked at each of these pods.
+    async fn decided(&self, uids: &BTreeMap<String, String>) -> Result<Verdicts> {
+        let mut verdicts = self.verdicts.clone();
+        let looked_at = |known: &Verdicts, uid| known.get(uid).is_some_and(|reason| reason != GATED);
+        let decided = verdicts.wait_for(|known| uids.keys().all(|uid| looked_at(known, uid)));
+        let known = timeout(LIMIT, decided)
+            .await
+            .context("waiting until the scheduler has looked at every pod")?
+            .context("watching pods")?;
+        Ok(known.clone())
     }
 
     /// Waits until the scheduler has refused these pods, and says on account of which nodes.
     async fn answer(&self, uids: BTreeMap<String, String>) -> Result<Answer> {
-        let mut verdicts = self.verdicts.clone();
-        let decided = verdicts.wait_for(|known| uids.keys().all(|uid| known.contains_key(uid)));
-        let known = timeout(LIMIT, decided)
-            .await
-            .context("waiting until the scheduler has looked at every pod")?
-            .context("watching pods")?
-            .clone();
+        let known = self.decided(&uids).await?;
         let handed = self.handed.lock().clone();
         let mut feasible = Feasible::new();
         for (uid, key) in uids {
@@ -204,6 +217,11 @@ impl Oracle {
         if let Some(metadata) = manifest["metadata"].as_object_mut() {
             metadata.remove("deletionTimestamp");
         }
+        // A pod that waits behind a gate gets its promise before the scheduler sees it.
+        let gated = is_pending(object) && is_promised(object);
+        if gated {
+            manifest["spec"]["schedulingGates"] = json!([{ "name": "parity/promise" }]);
+        }
         let created: Value = self
             .send("POST", &path, &manifest)
             .await
@@ -216,6 +234,12 @@ impl Oracle {
             self.send("PATCH", &format!("{own}/status"), &patch)
                 .await
                 .with_context(|| format!("writing the status of {}", what()))?;
+        }
+        if gated {
+            let open = json!({ "spec": { "schedulingGates": [] } });
+            self.send("PATCH", &own, &open)
+                .await
+                .with_context(|| format!("opening the gate of {}", what()))?;
         }
         if !object["metadata"]["deletionTimestamp"].is_null() {
             self.send(
@@ -284,6 +308,11 @@ impl Oracle {
             .await
             .with_context(|| format!("{method} {path}"))
     }
+}
+
+/// Whether the scheduler has made room on a node for a pod.
+fn is_promised(pod: &Value) -> bool {
+    !pod["status"]["nominatedNodeName"].is_null()
 }
 
 /// Where a manifest is created.

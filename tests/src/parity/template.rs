@@ -49,6 +49,9 @@ pub async fn ask(oracle: &Oracle, seed: u64, cluster: &Cluster) -> Result<Compar
         let scheduler = feasible.contains(NEW);
         outcome.pairs += 1;
         outcome.feasible += usize::from(scheduler);
+        if let Err(cause) = ours {
+            *outcome.refusals.entry(cause).or_default() += 1;
+        }
         if ours.is_ok() != scheduler {
             outcome.disagreements.push(Disagreement {
                 pod: pod.clone(),

@@ -132,10 +132,22 @@ impl<'a> Plain<'a> {
             pods: self.pods.iter().chain(first).copied().collect(),
             promised: Vec::new(),
         };
-        self.fits_as_it_is(class, node) && beside.fits_as_it_is(class, node)
+        let judged = self.judges_affinity(&self.snapshot.classes[class as usize]);
+        self.fits_as_it_is(class, node, judged) && beside.fits_as_it_is(class, node, judged)
     }
 
-    fn fits_as_it_is(&self, class: ClassId, node: NodeId) -> bool {
+    /// The scheduler leaves the rule between pods out where no term of the pod, or of one that runs, concerns it.
+    fn judges_affinity(&self, class: &PodClass) -> bool {
+        !class.pod_affinity.is_empty()
+            || !class.pod_anti_affinity.is_empty()
+            || self.everywhere().any(|(other, pod)| {
+                pod.pod_anti_affinity
+                    .iter()
+                    .any(|term| matches(term, class) && other.labels.contains_key(&term.topology_key))
+            })
+    }
+
+    fn fits_as_it_is(&self, class: ClassId, node: NodeId, affinity: bool) -> bool {
         let class = &self.snapshot.classes[class as usize];
         let Some(node) = &self.nodes[node as usize] else {
             return false;
@@ -160,7 +172,7 @@ impl<'a> Plain<'a> {
             && self.volumes_can_be_had(class, node)
             && self.resources_are_free(class, node)
             && self.spread_holds(class, node)
-            && self.affinity_holds(class, node)
+            && (!affinity || self.affinity_holds(class, node))
     }
 
     fn ports_are_free(&self, class: &PodClass, node: &PlainNode) -> bool {

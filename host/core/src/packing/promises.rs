@@ -60,7 +60,24 @@ impl State {
         before.peek()?;
         let mut beside = self.clone();
         before.for_each(|other| beside.put(*other, node, 1));
+        if !self.judges_affinity(class) {
+            for counter in &self.tables.links.of(class).shunned_by {
+                beside.counters[*counter as usize].clone_from(self.counter(*counter));
+            }
+        }
         Some(beside)
+    }
+
+    /// Whether a term of the class, or of a pod that runs, concerns pods of the class. Where none does, kube-scheduler
+    /// leaves the rule out, and with it whom a promised pod would keep away.
+    fn judges_affinity(&self, class: ClassId) -> bool {
+        let own = &self.tables.snapshot.classes[class as usize];
+        let shunned_by = &self.tables.links.of(class).shunned_by;
+        !own.pod_affinity.is_empty()
+            || !own.pod_anti_affinity.is_empty()
+            || shunned_by
+                .iter()
+                .any(|counter| self.counter(*counter).total() > 0)
     }
 
     /// Lets a pod have the node that is promised to it, if it fits there once its victims are gone: pods of lower
@@ -160,6 +177,34 @@ mod tests {
             let state = cluster.state();
             assert_eq!(state.fits(class, node), expected, "{why}");
             assert_eq!(state.fits_pod(0, node), Ok(()), "{why}: the pod itself");
+        }
+    }
+
+    /// A node that is promised to a pod which keeps others away. The scheduler notices where it judges affinity for
+    /// the other pod at all.
+    #[test]
+    fn whom_a_promised_pod_keeps_away() {
+        let apart = |class: &mut PodClass| class.pod_anti_affinity = near("web");
+        for (neighbour, own_term, expected, why) in [
+            (false, false, Ok(()), "nobody has terms that concern the pod"),
+            (true, false, Err(Cause::PodAffinity), "somebody who runs has"),
+            (false, true, Err(Cause::PodAffinity), "the pod itself has"),
+        ] {
+            let mut cluster = Cluster::default();
+            let node = cluster.labelled("n", 1000, &[("zone", "a")]);
+            let elsewhere = cluster.labelled("elsewhere", 1000, &[("zone", "b")]);
+            let first = cluster.class(pod(10).with(apart));
+            cluster.waiting(first, 1);
+            cluster.snapshot.pods[0].nominated = Some(node);
+            if neighbour {
+                cluster.bound(first, elsewhere);
+            }
+            let class = cluster.class(pod(20).labels(&[("app", "web")]).with(|class| {
+                if own_term {
+                    class.pod_anti_affinity = near("cache");
+                }
+            }));
+            assert_eq!(cluster.state().fits(class, node), expected, "{why}");
         }
     }
 

@@ -52,7 +52,7 @@ pub(super) fn plan(dice: &mut Dice, at: usize) -> Plan {
         label("cores", dice.pick(&["4", "8", "16", "08", "many"]));
     }
     let taints: Vec<Value> = dice
-        .some(&TAINTS, 4)
+        .some(&TAINTS, 3)
         .into_iter()
         .map(|(key, value, effect)| json!({ "key": key, "value": value, "effect": effect }))
         .collect();

@@ -214,8 +214,8 @@ impl Supply {
             .map(|(_, name, _)| name.as_str())
             .collect();
         let mut volumes = Vec::new();
-        if !fitting.is_empty() && dice.percent(45) {
-            for (at, name) in dice.some(&fitting, 45).into_iter().enumerate() {
+        if !fitting.is_empty() && dice.percent(30) {
+            for (at, name) in dice.some(&fitting, 40).into_iter().enumerate() {
                 volumes.push(
                     json!({ "name": format!("claim-{at}"), "persistentVolumeClaim": { "claimName": name } }),
                 );

@@ -32,7 +32,9 @@ pub(super) fn read(pod: &Pod, spec: &PodSpec, namespace: &str, around: &Surround
         };
         let ephemeral = volume.persistent_volume_claim.is_none();
         match around.claim(namespace, &name) {
-            Some(claim) if usable(claim) && (!ephemeral || belongs_to(claim, pod)) => {
+            Some(claim) if !ephemeral || belongs_to(claim, pod) => {
+                // A lost claim is of no use to a pod that waits, and still counts where a pod runs.
+                missing |= !usable(claim);
                 if !ephemeral && has_mode(claim, "ReadWriteOncePod") {
                     exclusive_claims.push(name);
                 }
