@@ -6,6 +6,7 @@ use autoscaler_tests::parity::{
     compare::{Comparison, compare},
     generate::{Size, cluster},
     oracle::Oracle,
+    template,
 };
 
 /// The part of the large run (`--example parity`) that every test run repeats.
