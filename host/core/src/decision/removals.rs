@@ -167,12 +167,14 @@ impl Trial<'_> {
                 NoteCode::SeveralBudgets,
                 format!("{} has more than one disruption budget", key(pod)),
             ),
-            Objection::NoRoom { budget, wanted, room } => {
+            Objection::NoRoom(budget) => {
                 let budget = &self.snapshot.budgets[*budget];
-                let name = format!("{}/{}", budget.namespace, budget.name);
                 (
                     NoteCode::NotEnoughBudget,
-                    format!("{name} allows {room} disruptions, {wanted} are needed"),
+                    format!(
+                        "{}/{} allows no more disruptions now",
+                        budget.namespace, budget.name
+                    ),
                 )
             }
         }

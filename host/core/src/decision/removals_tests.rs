@@ -186,22 +186,22 @@ fn removals() {
             "pods that do not matter",
         ),
         (
-            |cluster| cluster.snapshot.budgets = vec![budget("web", 1)],
+            |cluster| cluster.snapshot.budgets = vec![budget("web", 0)],
             &[0],
             &[],
             &["NotEnoughBudget"],
             "no room",
         ),
         (
-            |cluster| cluster.snapshot.budgets = vec![budget("web", 2)],
+            |cluster| cluster.snapshot.budgets = vec![budget("web", 1)],
             &[0],
             &[0],
             &[],
-            "room enough",
+            "two pods go one after the other",
         ),
         (
             |cluster| {
-                cluster.snapshot.budgets = vec![budget("web", 3)];
+                cluster.snapshot.budgets = vec![budget("web", 2)];
                 cluster.snapshot.nodes[2].allocatable.cpu_milli = 64_000;
             },
             &[0, 1],
