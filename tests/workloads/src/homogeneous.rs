@@ -1,6 +1,6 @@
 //! The shapes of Cluster Autoscaler's benchmarks: nodes of one size, pods of one or two.
 
-use crate::cluster::{Cluster, class, resources};
+use crate::cluster::{Cluster, MIB, class, resources};
 use autoscaler_core::model::Snapshot;
 
 /// What its test nodes have room for unless told otherwise.
@@ -20,7 +20,7 @@ pub(crate) fn estimate() -> Snapshot {
         group,
         "template",
         "zone-mars",
-        resources(1_000, 5_000, 100),
+        resources(1_000, 5_000 * MIB, 100),
         PRICE,
     );
     for (cpu, memory, pods) in [(50, 100, 50_000), (95, 190, 1_000)] {
