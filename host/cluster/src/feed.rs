@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use parking_lot::RwLock;
@@ -29,6 +29,7 @@ pub enum Kind {
     Claim,
     Volume,
     StorageClass,
+    CsiNode,
     NodeGroup,
     VPSieNode,
     Config,
@@ -47,6 +48,7 @@ pub enum Change {
     Claim(Arc<PersistentVolumeClaim>),
     Volume(Arc<PersistentVolume>),
     StorageClass(Arc<StorageClass>),
+    CsiNode(Arc<CSINode>),
     NodeGroup(Arc<NodeGroup>),
     VPSieNode(Arc<VPSieNode>),
     Config(Arc<AutoscalerConfig>),
@@ -108,6 +110,9 @@ impl Feed {
         });
         self.watch::<StorageClass>(client, Kind::StorageClass, every(), shutdown, |object| {
             Change::StorageClass(Arc::new(object))
+        });
+        self.watch::<CSINode>(client, Kind::CsiNode, every(), shutdown, |object| {
+            Change::CsiNode(Arc::new(object))
         });
         self.watch::<NodeGroup>(client, Kind::NodeGroup, every(), shutdown, |object| {
             Change::NodeGroup(Arc::new(object))

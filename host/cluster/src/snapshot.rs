@@ -1,15 +1,16 @@
 //! The index as a snapshot: one immutable value that a decision is a function of.
 
-use crate::convert::{class_of_template, label_selector, labels_of_new_node};
+use crate::convert::{daemon, daemon_runs_on, label_selector, labels_of_new_node};
 use crate::index::{Index, NodeEntry, ObjectKey, State};
-use crate::inputs::{Inputs, Offering};
+use crate::inputs::{Inputs, Offering, View};
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_api::{NodeGroup, VPSieNode};
 use autoscaler_core::model::{
-    ClassId, DisruptionBudget, Group, GroupId, Labels, Movability, Node, NodeId, NodeState, Pod, PodClass,
-    Resources, Snapshot, Taint, TaintEffect, Template, TemplateId,
+    AttachLimits, ClassId, DisruptionBudget, Group, GroupId, Labels, Movability, Node, NodeId, NodeState,
+    Pod, PodClass, Resources, Snapshot, Taint, TaintEffect, Template, TemplateId,
 };
 use kube::ResourceExt;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -40,7 +41,10 @@ struct Builder<'a> {
     snapshot: Snapshot,
     group_ids: BTreeMap<ObjectKey, GroupId>,
     template_ids: BTreeMap<(GroupId, String), TemplateId>,
-    daemons: Vec<(PodClass, Resources)>,
+    /// Pods of the DaemonSets, those first that the scheduler would place first.
+    daemons: Vec<PodClass>,
+    /// By template: which of them run on a new node.
+    starters: Vec<Vec<usize>>,
     node_ids: BTreeMap<String, NodeId>,
 }
 
@@ -61,6 +65,7 @@ impl<'a> Builder<'a> {
             group_ids: BTreeMap::new(),
             template_ids: BTreeMap::new(),
             daemons: Vec::new(),
+            starters: Vec::new(),
             node_ids: BTreeMap::new(),
         }
     }
@@ -75,48 +80,22 @@ impl<'a> Builder<'a> {
     }
 
     fn daemons(&mut self) {
-        for set in self.state.daemon_sets.values() {
-            let Some(template) = set.spec.as_ref().map(|spec| &spec.template) else {
-                continue;
-            };
-            let Some(spec) = template.spec.as_ref() else {
-                continue;
-            };
-            let labels = template
-                .metadata
-                .as_ref()
-                .and_then(|meta| meta.labels.clone())
-                .unwrap_or_default();
-            let namespace = set.namespace().unwrap_or_default();
-            let names = &mut self.snapshot.resources;
-            let class = class_of_template(&namespace, labels, spec, names, &self.state.around);
-            self.daemons.push((class.clone(), class.requests));
-        }
+        let (names, around) = (&mut self.snapshot.resources, &self.state.around);
+        let sets = self.state.daemon_sets.values();
+        self.daemons = sets.filter_map(|set| daemon(set, names, around)).collect();
+        self.daemons.sort_by_key(|class| Reverse(class.priority));
     }
 
-    fn daemon_overhead(&self, labels: &Labels, taints: &[Taint]) -> Resources {
-        let mut sum = Resources::default();
-        for (class, requests) in &self.daemons {
-            let selected = class
-                .node_selector
-                .iter()
-                .all(|(key, value)| labels.get(key) == Some(value));
-            let affine = class
-                .node_affinity
-                .as_ref()
-                .is_none_or(|selector| selector.matches("", labels));
-            let repelled = taints.iter().any(|taint| {
-                taint.effect != TaintEffect::PreferNoSchedule
-                    && !class
-                        .tolerations
-                        .iter()
-                        .any(|toleration| toleration.tolerates(taint))
-            });
-            if selected && affine && !repelled {
-                sum.add(requests);
+    /// The DaemonSet pods that a new node starts with; what they request is taken off what it offers.
+    fn starters(&self, labels: &Labels, taints: &[Taint], allocatable: &mut Resources) -> Vec<usize> {
+        let mut starters = Vec::new();
+        for (at, class) in self.daemons.iter().enumerate() {
+            if daemon_runs_on(class, labels, taints, allocatable) {
+                allocatable.sub(&class.requests);
+                starters.push(at);
             }
         }
-        sum
+        starters
     }
 
     fn groups(&mut self) {
@@ -210,11 +189,13 @@ impl<'a> Builder<'a> {
                 continue;
             };
             let labels = labels_of_new_node(object, name);
-            let taints: Vec<Taint> = spec.taints.iter().flatten().map(taint).collect();
-            let mut allocatable = self
-                .learned(key, name)
-                .unwrap_or_else(|| estimate(offering, &self.inputs.reserved));
-            allocatable.sub(&self.daemon_overhead(&labels, &taints));
+            let taints = spec.taints.iter().flatten().map(taint);
+            let taints: Vec<Taint> = taints.filter(|taint| !passes(taint)).collect();
+            let learned = self.learned(key, name);
+            let (mut allocatable, attach_limits) =
+                learned.unwrap_or_else(|| (estimate(offering, &self.inputs.reserved), AttachLimits::new()));
+            let starters = self.starters(&labels, &taints, &mut allocatable);
+            self.starters.push(starters);
             let health = self
                 .inputs
                 .health
@@ -231,6 +212,9 @@ impl<'a> Builder<'a> {
                 labels,
                 taints,
                 allocatable,
+                // Classes get their numbers when all pods are known.
+                daemons: Vec::new(),
+                attach_limits,
                 hourly_micros: offering.hourly_micros,
                 failures: health.failures,
                 backoff_until_ms: health.backoff_until_ms,
@@ -239,18 +223,31 @@ impl<'a> Builder<'a> {
     }
 
     /// What a node of this group and offering really offers, where one has joined: the smallest of them.
-    fn learned(&self, group: &ObjectKey, offering: &str) -> Option<Resources> {
+    fn learned(&self, group: &ObjectKey, offering: &str) -> Option<(Resources, AttachLimits)> {
         let siblings = self.state.vpsie_nodes.iter().filter(|(key, node)| {
             key.namespace == group.namespace
                 && node.spec.node_group_name == group.name
                 && node.spec.instance_type == offering
                 && node.phase() == Phase::Ready
         });
-        siblings
-            .filter_map(|(_, node)| self.state.nodes.get(node.node_name()?))
-            .filter(|entry| entry.allocatable.cpu_milli > 0)
-            .map(|entry| entry.allocatable.clone())
-            .min()
+        let mut smallest: Option<Resources> = None;
+        let mut limits = AttachLimits::new();
+        for name in siblings.filter_map(|(_, node)| node.node_name()) {
+            let entry = self.state.nodes.get(name);
+            let Some(entry) = entry.filter(|entry| entry.allocatable.cpu_milli > 0) else {
+                continue;
+            };
+            for (driver, limit) in self.attach_limits(name) {
+                let known = limits.entry(driver).or_insert(limit);
+                *known = limit.min(*known);
+            }
+            smallest = smallest.into_iter().chain([entry.allocatable.clone()]).min();
+        }
+        Some((smallest?, limits))
+    }
+
+    fn attach_limits(&self, node: &str) -> AttachLimits {
+        self.state.attach_limits.get(node).cloned().unwrap_or_default()
     }
 
     fn nodes(&mut self) {
@@ -295,6 +292,7 @@ impl<'a> Builder<'a> {
         {
             return node;
         }
+        let as_it_stands = self.inputs.view == View::Scheduler;
         let leaving = entry.leaving || owner.is_some_and(|(_, node)| !counts(node));
         let group = owner.and_then(|(key, node)| self.group_of(key, node));
         let template = owner.zip(group).and_then(|((_, node), group)| {
@@ -308,12 +306,15 @@ impl<'a> Builder<'a> {
             taints: entry
                 .taints
                 .iter()
-                .filter(|taint| !(entry.ready && passes(taint)))
+                .filter(|taint| as_it_stands || !(entry.ready && passes(taint)))
                 .cloned()
                 .collect(),
             allocatable: entry.allocatable.clone(),
+            attach_limits: self.attach_limits(name),
             unschedulable: entry.unschedulable,
             state: match (leaving, entry.ready) {
+                // The scheduler knows such nodes by their taints only.
+                _ if as_it_stands => NodeState::Ready,
                 (true, _) => NodeState::Leaving,
                 (false, true) => NodeState::Ready,
                 (false, false) => NodeState::NotReady,
@@ -343,6 +344,7 @@ impl<'a> Builder<'a> {
             labels,
             taints: template.taints.clone(),
             allocatable: template.allocatable.clone(),
+            attach_limits: template.attach_limits.clone(),
             unschedulable: false,
             state: NodeState::Upcoming,
             group: Some(group),
@@ -356,9 +358,16 @@ impl<'a> Builder<'a> {
     }
 
     fn pods(&mut self) {
-        let mut used: BTreeMap<&PodClass, ClassId> = BTreeMap::new();
+        let starting = self.starters.iter().flatten().map(|at| (&self.daemons[*at], 0));
+        let mut used: BTreeMap<&PodClass, ClassId> = starting.collect();
         let mut wanted = Vec::new();
         for (key, entry) in &self.state.pods {
+            // A pod that has been promised a node takes its room, however short it waits.
+            let nominated = entry
+                .nominated
+                .as_ref()
+                .and_then(|name| self.node_ids.get(name))
+                .copied();
             let node = match entry.node.as_deref() {
                 Some(name) => match self.node_ids.get(name) {
                     Some(id) => Some(*id),
@@ -366,10 +375,11 @@ impl<'a> Builder<'a> {
                     None => continue,
                 },
                 None => {
-                    let waits = entry
-                        .unschedulable_since_ms
-                        .is_some_and(|since| self.inputs.now_ms - since >= self.inputs.grace_ms);
-                    if !waits {
+                    let waits = self.inputs.view == View::Scheduler
+                        || entry
+                            .unschedulable_since_ms
+                            .is_some_and(|since| self.inputs.now_ms - since >= self.inputs.grace_ms);
+                    if !waits && nominated.is_none() {
                         continue;
                     }
                     None
@@ -382,18 +392,25 @@ impl<'a> Builder<'a> {
                 continue;
             }
             used.insert(&entry.class, 0);
-            wanted.push((key, entry, node));
+            wanted.push((key, entry, node, nominated));
         }
         for (id, slot) in used.values_mut().enumerate() {
             *slot = id as ClassId;
         }
+        for (template, starters) in self.snapshot.templates.iter_mut().zip(&self.starters) {
+            let classes = starters
+                .iter()
+                .filter_map(|at| used.get(&self.daemons[*at]).copied());
+            template.daemons = classes.collect();
+        }
         self.snapshot.pods = wanted
             .into_iter()
-            .map(|(key, entry, node)| Pod {
+            .map(|(key, entry, node, nominated)| Pod {
                 key: key.clone(),
                 uid: entry.uid.clone(),
                 class: used.get(&*entry.class).copied().unwrap_or_default(),
                 node,
+                nominated,
                 owner: entry.owner.clone(),
                 movability: entry.movability.clone(),
                 unschedulable_since_ms: entry.unschedulable_since_ms,

@@ -1,8 +1,8 @@
 //! A snapshot in the making. Equal pods become one class, as the index makes them.
 
 use autoscaler_core::model::{
-    ClassId, Group, GroupId, LabelSelector, Labels, Movability, Node, NodeId, NodeState, Pod, PodClass,
-    PodKey, Resources, Snapshot, Template, TemplateId,
+    AttachLimits, ClassId, Group, GroupId, LabelSelector, Labels, Movability, Node, NodeId, NodeState, Pod,
+    PodClass, PodKey, Resources, Snapshot, Template, TemplateId,
 };
 use std::collections::BTreeMap;
 
@@ -101,6 +101,8 @@ impl Cluster {
             labels: labels(&[(ZONE, zone)]),
             taints: Vec::new(),
             allocatable,
+            daemons: Vec::new(),
+            attach_limits: AttachLimits::new(),
             hourly_micros,
             failures: 0,
             backoff_until_ms: None,
@@ -122,6 +124,7 @@ impl Cluster {
             labels,
             taints: bought.taints.clone(),
             allocatable: bought.allocatable.clone(),
+            attach_limits: bought.attach_limits.clone(),
             unschedulable: false,
             state: NodeState::Ready,
             group: Some(bought.group),
@@ -159,6 +162,7 @@ impl Cluster {
             },
             class,
             node,
+            nominated: None,
             owner: None,
             movability: Movability::Moves,
             unschedulable_since_ms: node.is_none().then_some(NOW - 1000),

@@ -74,6 +74,7 @@ fn application(number: u64, draw: &mut Draw) -> PodClass {
                 selector: Some(selector(&own)),
                 topology_key: HOSTNAME.to_owned(),
                 namespaces: vec!["default".to_owned()],
+                sought_everywhere: false,
             }];
         }
         _ => {}

@@ -104,6 +104,7 @@ fn term(topology_key: &str, key: &str, value: &str) -> PodAffinityTerm {
         selector: Some(selector(&[(key, value)])),
         topology_key: topology_key.to_owned(),
         namespaces: vec!["default".to_owned()],
+        sought_everywhere: false,
     }
 }
 

@@ -121,6 +121,27 @@ fn removals() {
             "on its way out",
         ),
         (
+            |cluster| cluster.snapshot.nodes[0].state = NodeState::Leaving,
+            &[1],
+            &[],
+            &["NoPlaceToMovePods"],
+            "the room elsewhere is for the pods of a node that leaves already",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.nodes[0].state = NodeState::Leaving;
+                for pod in 2..6 {
+                    cluster.snapshot.pods[pod].movability = Movability::Ignored;
+                }
+                let large = cluster.class(pod(3000));
+                cluster.bound(large, 0);
+            },
+            &[1, 2],
+            &[1],
+            &["NoPlaceToMovePods"],
+            "one of its pods that fits nowhere keeps no node, the others keep one",
+        ),
+        (
             |cluster| cluster.snapshot.nodes[0].state = NodeState::Upcoming,
             &[0],
             &[],

@@ -34,6 +34,8 @@ pub(crate) struct Lot<'a> {
     pub(crate) class: ClassId,
     pub(crate) pods: u32,
     pub(crate) nodes: &'a [NodeId],
+    /// The node that is promised to the one pod of the lot: it is tried first.
+    pub(crate) promised: Option<NodeId>,
 }
 
 /// What became of lots.
@@ -53,7 +55,10 @@ pub(crate) fn fill_all(state: &mut State, lots: &[Lot<'_>], offers: &mut [Offer]
         order: Vec::new(),
     };
     for (at, lot) in lots.iter().enumerate() {
-        let filled = fill(state, lot.class, lot.pods, lot.nodes, offers);
+        let kept = lot.promised.filter(|node| state.keep_promise(lot.class, *node));
+        let pods = if kept.is_some() { 0 } else { lot.pods };
+        let mut filled = fill(state, lot.class, pods, lot.nodes, offers);
+        filled.placed.extend(kept.map(|node| (node, 1)));
         all.order
             .extend(filled.placed.iter().map(|(node, pods)| (at, *node, *pods)));
         all.lots.push(filled);
@@ -87,7 +92,7 @@ pub(crate) fn fill(
 ) -> Filled {
     let links = state.tables().links.of(class);
     let mut run = Run {
-        bulk: links.is_bulk(),
+        bulk: state.tables().is_bulk(class),
         may_reconsider: links.may_reconsider(),
         attracted: !links.affinity.is_empty(),
         class,

@@ -11,6 +11,8 @@ mod links;
 mod pending;
 #[cfg(test)]
 mod plain;
+mod possessions;
+mod promises;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -27,6 +29,7 @@ pub use capacity::per_new_node;
 pub(crate) use fill::fill;
 pub(crate) use links::CounterId;
 pub use pending::{Placement, Unplaced, place_pending};
+pub(crate) use possessions::Holding;
 pub use state::{Mark, State};
 pub use topology::HOSTNAME_LABEL;
 pub use what_if::WhatIf;

@@ -1,9 +1,13 @@
 //! Waiting pods onto the nodes that are there or on their way: what is left over is what needs new nodes.
+//!
+//! A pod that the scheduler makes room for (`status.nominatedNodeName`) goes to its node before others of its
+//! priority: it will run there once its victims are gone, and needs no new node.
 
 use super::State;
 use super::fill::{Lot, fill, fill_all};
 use crate::decision::{Action, Cause, Checked, Plan};
 use crate::model::{ClassId, GroupId, NodeId, PodId, Snapshot};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,7 +38,7 @@ pub struct Placement {
 
 /// Places the waiting pods: the highest priority first, then the largest, on ready nodes before coming ones.
 pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
-    let mut waiting: BTreeMap<ClassId, Vec<PodId>> = BTreeMap::new();
+    let mut waiting: Waiting = BTreeMap::new();
     for (id, pod) in (0..).zip(&snapshot.pods) {
         if pod.node.is_none() && (pod.class as usize) < snapshot.classes.len() {
             waiting.entry(pod.class).or_default().push(id);
@@ -57,6 +61,9 @@ pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
     placement.settle(waiting, &open);
     placement
 }
+
+/// Pods that wait, by class.
+type Waiting = BTreeMap<ClassId, Vec<PodId>>;
 
 /// Open nodes, those first that the fewest waiting classes may use at all: a class that may go anywhere leaves
 /// the common nodes to the classes that have nowhere else to go. Without it a decision would depend on the
@@ -138,7 +145,7 @@ impl Placement {
         }
         let known = self.placed.len();
         let waiting = std::mem::take(&mut self.unplaced);
-        let waiting: BTreeMap<ClassId, Vec<PodId>> = waiting
+        let waiting: Waiting = waiting
             .into_iter()
             .map(|unplaced| (unplaced.class, unplaced.pods))
             .collect();
@@ -147,45 +154,57 @@ impl Placement {
         self.placed[known..].to_vec()
     }
 
-    fn settle(&mut self, waiting: BTreeMap<ClassId, Vec<PodId>>, open: &[NodeId]) {
-        let mut classes: Vec<(ClassId, Vec<PodId>)> = waiting.into_iter().collect();
-        classes.sort_by_key(|(class, _)| self.state.rank(*class));
-        let count = |pods: &[PodId]| u32::try_from(pods.len()).unwrap_or(u32::MAX);
-        let lots: Vec<Lot<'_>> = classes
+    fn settle(&mut self, waiting: Waiting, open: &[NodeId]) {
+        let snapshot = Arc::clone(self.snapshot());
+        let mut queues = Vec::new();
+        for (class, pods) in waiting {
+            let (promised, others): (Vec<_>, Vec<_>) = pods
+                .into_iter()
+                .map(|pod| (pod, self.state.promised_to(pod)))
+                .partition(|(_, node)| node.is_some());
+            queues.extend(promised.into_iter().map(|(pod, node)| (class, vec![pod], node)));
+            queues.push((class, others.into_iter().map(|(pod, _)| pod).collect(), None));
+        }
+        queues.sort_by_key(|(class, _, promised)| {
+            let priority = snapshot.classes[*class as usize].priority;
+            (Reverse(priority), promised.is_none(), self.state.rank(*class))
+        });
+        let lots: Vec<Lot<'_>> = queues
             .iter()
-            .map(|(class, pods)| Lot {
+            .map(|(class, pods, promised)| Lot {
                 class: *class,
-                pods: count(pods),
+                pods: u32::try_from(pods.len()).unwrap_or(u32::MAX),
                 nodes: open,
+                promised: *promised,
             })
             .collect();
         let results = fill_all(&mut self.state, &lots, &mut []);
-        let mut waiting: Vec<_> = classes
+        let mut queues: Vec<_> = queues
             .into_iter()
-            .map(|(class, pods)| (class, pods.into_iter()))
+            .map(|(class, pods, _)| (class, pods.into_iter()))
             .collect();
         for (lot, node, count) in results.order {
-            let pods = waiting[lot].1.by_ref().take(count as usize);
+            let pods = queues[lot].1.by_ref().take(count as usize);
             self.placed.extend(pods.map(|pod| (pod, node)));
         }
-        let snapshot = Arc::clone(self.snapshot());
-        for ((class, pods), filled) in waiting.into_iter().zip(results.lots) {
-            let pods: Vec<PodId> = pods.collect();
-            let waiting_since = |pod: &PodId| snapshot.pods[*pod as usize].unschedulable_since_ms;
-            if let Some(oldest_ms) = pods
-                .iter()
-                .map(|pod| waiting_since(pod).unwrap_or(snapshot.now_ms))
-                .min()
-            {
-                self.unplaced.push(Unplaced {
+        let mut left: BTreeMap<ClassId, Unplaced> = BTreeMap::new();
+        for ((class, pods), filled) in queues.into_iter().zip(results.lots) {
+            for pod in pods {
+                let since = snapshot.pods[pod as usize].unschedulable_since_ms;
+                let unplaced = left.entry(class).or_insert_with(|| Unplaced {
                     class,
-                    pods,
+                    pods: Vec::new(),
                     cause: filled.cause,
-                    oldest_ms,
+                    oldest_ms: i64::MAX,
                 });
+                unplaced.pods.push(pod);
+                unplaced.oldest_ms = unplaced.oldest_ms.min(since.unwrap_or(snapshot.now_ms));
             }
         }
-        self.unplaced.sort_by_key(|unplaced| unplaced.class);
+        for unplaced in left.values_mut() {
+            unplaced.pods.sort_by_key(|pod| &snapshot.pods[*pod as usize].key);
+        }
+        self.unplaced = left.into_values().collect();
     }
 }
 
@@ -260,6 +279,7 @@ mod tests {
             selector: Some(crate::testing::selector(&[("app", "db")])),
             topology_key: "zone".into(),
             namespaces: vec!["default".into()],
+            sought_everywhere: false,
         };
         let first = cluster.class(
             pod(1000)

@@ -162,11 +162,13 @@ impl WhatIf {
                 class,
                 pods: pods(&moving),
                 nodes: &running,
+                promised: None,
             });
             lots.push(Lot {
                 class,
                 pods: pods(&asked.pods),
                 nodes: existing,
+                promised: None,
             });
         }
         lots.retain(|lot| lot.pods > 0);

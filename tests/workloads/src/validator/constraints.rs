@@ -10,32 +10,56 @@ use std::collections::BTreeMap;
 /// Number of a domain of one topology key.
 type Domain = usize;
 
-/// Pods that a selector selects in these namespaces, all selectors of a list at once.
+/// Pods that all of these selectors select in these namespaces; no namespace stands for all of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Wanted(Vec<(Option<LabelSelector>, Vec<String>)>);
+struct Wanted {
+    terms: Vec<(Option<LabelSelector>, Vec<String>)>,
+    /// Topology spread counts no pod that is being deleted, and none for a selector that asks for nothing.
+    for_spread: bool,
+}
 
 impl Wanted {
+    /// Those that a pod with these terms looks for.
     fn by_terms(terms: &[PodAffinityTerm]) -> Self {
-        Self(
-            terms
+        let namespaces = |term: &PodAffinityTerm| match term.sought_everywhere {
+            true => Vec::new(),
+            false => term.namespaces.clone(),
+        };
+        Self {
+            terms: terms
                 .iter()
-                .map(|term| (term.selector.clone(), term.namespaces.clone()))
+                .map(|term| (term.selector.clone(), namespaces(term)))
                 .collect(),
-        )
+            for_spread: false,
+        }
     }
 
     fn by_spread(class: &PodClass, constraint: &SpreadConstraint) -> Self {
-        Self(vec![(constraint.selector.clone(), vec![class.namespace.clone()])])
+        Self {
+            terms: vec![(constraint.selector.clone(), vec![class.namespace.clone()])],
+            for_spread: true,
+        }
     }
 
     fn selects(&self, class: &PodClass) -> bool {
-        self.0.iter().all(|(selector, namespaces)| {
-            namespaces.contains(&class.namespace)
-                && selector
-                    .as_ref()
-                    .is_some_and(|selector| selector.matches(&class.labels))
-        })
+        (!self.for_spread || !class.terminating)
+            && self.terms.iter().all(|(selector, namespaces)| {
+                let counts = |selector: &LabelSelector| {
+                    (!self.for_spread || !selector.is_empty()) && selector.matches(&class.labels)
+                };
+                (namespaces.is_empty() || namespaces.contains(&class.namespace))
+                    && selector.as_ref().is_some_and(counts)
+            })
     }
+}
+
+/// Whether a pod that has the term keeps this one away.
+fn minds(term: &PodAffinityTerm, class: &PodClass) -> bool {
+    let near = term.namespaces.is_empty() || term.namespaces.contains(&class.namespace);
+    near && term
+        .selector
+        .as_ref()
+        .is_some_and(|selector| selector.matches(&class.labels))
 }
 
 pub(super) struct Tally {
@@ -153,7 +177,7 @@ impl Tally {
                 .is_none_or(|domain| self.in_domain(&wanted, &term.topology_key, domain) == 0)
         });
         own && self.holders.iter().all(|(term, held)| {
-            !Wanted::by_terms(std::slice::from_ref(term)).selects(class)
+            !minds(term, class)
                 || self
                     .domain(&term.topology_key, node)
                     .is_none_or(|domain| held.get(&domain).copied().unwrap_or(0) == 0)
@@ -205,7 +229,11 @@ impl Tally {
             let here = domains[node]
                 .and_then(|domain| sums.get(&domain).copied())
                 .unwrap_or(0);
-            here + i64::from(wanted.selects(class)) - least <= i64::from(constraint.max_skew)
+            let itself = constraint
+                .selector
+                .as_ref()
+                .is_some_and(|selector| selector.matches(&class.labels));
+            here + i64::from(itself) - least <= i64::from(constraint.max_skew)
         })
     }
 }

@@ -5,8 +5,8 @@ use crate::cluster::{Cluster, HOSTNAME, ZONE, class, labels, resources, selector
 use crate::diverse;
 use autoscaler_core::decision::{Action, Plan, Reason, check_growth};
 use autoscaler_core::model::{
-    DisruptionBudget, HostPort, Movability, NodeSelector, NodeState, PodAffinityTerm, PodClass,
-    SpreadConstraint, Taint, TaintEffect, WhenUnsatisfiable,
+    Attachments, Disk, DisruptionBudget, HostPort, Movability, NodeSelector, NodeState, PodAffinityTerm,
+    PodClass, SpreadConstraint, Taint, TaintEffect, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::place_pending;
 use proptest::prelude::*;
@@ -149,7 +149,10 @@ fn pair(class: PodClass) -> (Cluster, Assignment) {
     let group = cluster.group("group", 10);
     for zone in ["a", "b"] {
         let template = cluster.template(group, "size", zone, resources(4_000, 1_000, 10), 100);
-        cluster.node(template);
+        let node = cluster.node(template) as usize;
+        cluster.snapshot.nodes[node]
+            .attach_limits
+            .insert("csi".to_owned(), 3);
     }
     let class = cluster.class(class);
     cluster.pod(class, None);
@@ -173,6 +176,7 @@ fn web(topology_key: &str) -> PodAffinityTerm {
         selector: Some(selector(&[("app", "web")])),
         topology_key: topology_key.to_owned(),
         namespaces: vec!["default".to_owned()],
+        sought_everywhere: false,
     }
 }
 
@@ -186,6 +190,35 @@ fn spread(max_skew: i32, min_domains: i32) -> PodClass {
             min_domains,
             honor_affinity: true,
             honor_taints: false,
+        }],
+        ..pod()
+    }
+}
+
+fn claiming() -> PodClass {
+    PodClass {
+        exclusive_claims: vec!["data".to_owned()],
+        ..pod()
+    }
+}
+
+/// [`pair`]'s nodes take three volumes of the driver.
+fn attaching(own: u32) -> PodClass {
+    PodClass {
+        attachments: vec![Attachments {
+            driver: "csi".to_owned(),
+            own,
+            shared: Vec::new(),
+        }],
+        ..pod()
+    }
+}
+
+fn mounting(read_only: bool) -> PodClass {
+    PodClass {
+        disks: vec![Disk {
+            name: "disk".to_owned(),
+            read_only,
         }],
         ..pod()
     }
@@ -247,12 +280,58 @@ fn one_pod_on_one_node() {
         ),
         (
             PodClass {
-                volume_topology: Some(NodeSelector::default()),
+                volume_topology: vec![NodeSelector::default()],
                 ..pod()
             },
             |_| {},
             &[Rule::Volumes],
             "a volume that nothing reaches",
+        ),
+        (claiming(), |_| {}, &[], "a claim that nobody uses"),
+        (
+            claiming(),
+            |cluster| {
+                let class = cluster.class(claiming());
+                cluster.pod(class, Some(1));
+            },
+            &[Rule::Volumes],
+            "a claim in use, wherever",
+        ),
+        (
+            attaching(2),
+            |cluster| {
+                let class = cluster.class(attaching(1));
+                cluster.pod(class, Some(0));
+            },
+            &[],
+            "three volumes of three",
+        ),
+        (
+            attaching(3),
+            |cluster| {
+                let class = cluster.class(attaching(1));
+                cluster.pod(class, Some(0));
+            },
+            &[Rule::Volumes],
+            "four volumes of three",
+        ),
+        (
+            mounting(true),
+            |cluster| {
+                let class = cluster.class(mounting(true));
+                cluster.pod(class, Some(0));
+            },
+            &[],
+            "two readers of a disk",
+        ),
+        (
+            mounting(true),
+            |cluster| {
+                let class = cluster.class(mounting(false));
+                cluster.pod(class, Some(0));
+            },
+            &[Rule::Volumes],
+            "a reader beside a writer",
         ),
         (port(""), |_| {}, &[], "a free port"),
         (

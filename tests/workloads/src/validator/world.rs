@@ -4,8 +4,10 @@ use super::constraints::Tally;
 use super::{Assignment, Home, Rule};
 use crate::cluster::HOSTNAME;
 use autoscaler_core::model::{
-    Labels, NodeState, PodClass, Resources, Snapshot, Taint, TaintEffect, Toleration,
+    AttachLimits, Attachments, Disk, HostPort, Labels, NodeState, PodClass, Resources, Snapshot, Taint,
+    TaintEffect, Toleration,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a pod of a cordoned node would have to tolerate.
 const CORDON: &str = "node.kubernetes.io/unschedulable";
@@ -21,13 +23,19 @@ pub(super) struct Place {
     open: bool,
     /// Exists at all: pods of nodes that leave still count for their domain.
     pub(super) exists: bool,
-    ports: Vec<autoscaler_core::model::HostPort>,
+    ports: Vec<HostPort>,
+    disks: Vec<Disk>,
+    attach_limits: AttachLimits,
+    /// By driver: volumes of one pod alone, and the names of those that pods share.
+    attached: BTreeMap<String, (u32, BTreeSet<String>)>,
 }
 
 pub(super) struct World {
     places: Vec<Place>,
     existing: usize,
     tally: Tally,
+    /// Claims that one pod at a time may use, by namespace.
+    claimed: BTreeSet<(String, String)>,
 }
 
 impl World {
@@ -53,6 +61,9 @@ impl World {
                     open: exists && matches!(node.state, NodeState::Ready | NodeState::Upcoming),
                     exists,
                     ports: Vec::new(),
+                    disks: Vec::new(),
+                    attach_limits: node.attach_limits.clone(),
+                    attached: BTreeMap::new(),
                 }
             })
             .collect();
@@ -72,13 +83,23 @@ impl World {
                 open: true,
                 exists: true,
                 ports: Vec::new(),
+                disks: Vec::new(),
+                attach_limits: bought.attach_limits.clone(),
+                attached: BTreeMap::new(),
             }
         }));
         let mut world = Self {
             tally: Tally::new(snapshot, &places),
             places,
             existing,
+            claimed: BTreeSet::new(),
         };
+        for (at, template) in plan.bought.iter().enumerate() {
+            let daemons = snapshot.templates[*template as usize].daemons.iter();
+            for class in daemons.filter_map(|class| snapshot.classes.get(*class as usize)) {
+                world.meet(class, existing + at);
+            }
+        }
         for pod in &snapshot.pods {
             let node = pod.node.map(|node| node as usize);
             let class = snapshot.classes.get(pod.class as usize);
@@ -102,8 +123,39 @@ impl World {
     pub(super) fn bind(&mut self, class: &PodClass, node: usize) {
         let place = &mut self.places[node];
         place.used.add(&class.requests);
+        for attachments in &class.attachments {
+            let (own, shared) = place.attached.entry(attachments.driver.clone()).or_default();
+            *own = own.saturating_add(attachments.own);
+            shared.extend(attachments.shared.iter().cloned());
+        }
+        for claim in &class.exclusive_claims {
+            self.claimed.insert((class.namespace.clone(), claim.clone()));
+        }
+        self.meet(class, node);
+    }
+
+    /// What a DaemonSet pod does to its neighbours: what it requests is off the node's amounts already.
+    fn meet(&mut self, class: &PodClass, node: usize) {
+        let place = &mut self.places[node];
         place.ports.extend(class.host_ports.iter().cloned());
+        place.disks.extend(class.disks.iter().cloned());
         self.tally.bind(class, node);
+    }
+
+    fn volumes_can_be_had(&self, class: &PodClass, place: &Place) -> bool {
+        let reachable = class
+            .volume_topology
+            .iter()
+            .all(|where_| where_.matches(&place.name, &place.labels));
+        let free = class
+            .exclusive_claims
+            .iter()
+            .all(|claim| !self.claimed.contains(&(class.namespace.clone(), claim.clone())));
+        let disks = class.disks.iter().all(|wanted| {
+            let agrees = |used: &Disk| wanted.name != used.name || (wanted.read_only && used.read_only);
+            place.disks.iter().all(agrees)
+        });
+        reachable && free && disks && class.attachments.iter().all(|more| attaches(more, place))
     }
 
     /// Every rule by which a pod may not be bound to the node now.
@@ -122,13 +174,7 @@ impl World {
             ),
             (Rule::Taints, tolerates_all(class, place)),
             (Rule::NodeAffinity, selects(class, place)),
-            (
-                Rule::Volumes,
-                class
-                    .volume_topology
-                    .as_ref()
-                    .is_none_or(|reachable| reachable.matches(&place.name, &place.labels)),
-            ),
+            (Rule::Volumes, self.volumes_can_be_had(class, place)),
             (Rule::Resources, has_room(class, place)),
             (Rule::HostPorts, ports_are_free(class, place)),
             (Rule::PodAffinity, self.tally.company(class, node)),
@@ -144,6 +190,16 @@ impl World {
             .map(|(rule, _)| rule)
             .collect()
     }
+}
+
+/// A limit that is exceeded already keeps nobody away who attaches nothing new.
+fn attaches(more: &Attachments, place: &Place) -> bool {
+    let Some(limit) = place.attach_limits.get(&more.driver) else {
+        return true;
+    };
+    let (own, shared) = place.attached.get(&more.driver).cloned().unwrap_or_default();
+    let new = more.shared.iter().filter(|name| !shared.contains(*name)).count() as u64 + u64::from(more.own);
+    new == 0 || u64::from(own) + shared.len() as u64 + new <= u64::from(*limit)
 }
 
 fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
@@ -182,10 +238,17 @@ fn has_room(class: &PodClass, place: &Place) -> bool {
 /// Two host ports collide where port and protocol are the same and their addresses overlap.
 fn ports_are_free(class: &PodClass, place: &Place) -> bool {
     let any = |address: &str| address.is_empty() || address == "0.0.0.0";
+    fn protocol(port: &HostPort) -> &str {
+        if port.protocol.is_empty() {
+            "TCP"
+        } else {
+            &port.protocol
+        }
+    }
     class.host_ports.iter().all(|wanted| {
         place.ports.iter().all(|used| {
             wanted.port != used.port
-                || wanted.protocol != used.protocol
+                || protocol(wanted) != protocol(used)
                 || (wanted.host_ip != used.host_ip && !any(&wanted.host_ip) && !any(&used.host_ip))
         })
     })
