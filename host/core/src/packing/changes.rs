@@ -9,7 +9,7 @@ use crate::model::{ClassId, NodeId};
 use std::sync::Arc;
 
 impl State {
-    fn node_domains(&self, node: NodeId) -> &[Option<DomainId>] {
+    pub(super) fn node_domains(&self, node: NodeId) -> &[Option<DomainId>] {
         let keys = self.tables.topology.keys.len();
         &self.domains[node as usize * keys..(node as usize + 1) * keys]
     }

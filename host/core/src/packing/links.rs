@@ -41,6 +41,9 @@ pub(crate) struct Spread {
     pub(crate) min_domains: u32,
     /// The selector matches the pod itself.
     pub(crate) counts_itself: bool,
+    /// The selector asks for nothing: no pod that runs counts, but one that a node is promised to does. kube-scheduler
+    /// 1.35 reads it so, in two places.
+    pub(crate) counts_promised_only: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -226,6 +229,7 @@ impl Builder<'_> {
                     .selector
                     .as_ref()
                     .is_some_and(|selector| selector.matches(&class.labels)),
+                counts_promised_only: constraint.selector.as_ref().is_some_and(LabelSelector::is_empty),
             });
         }
 

@@ -14,6 +14,8 @@ pub(super) struct Plain<'a> {
     pub(super) pods: Vec<(ClassId, NodeId)>,
     /// Class and node of waiting pods that a node is promised to.
     pub(super) promised: Vec<(ClassId, NodeId)>,
+    /// Of `pods`, those that are there by promise only.
+    kept_for: Vec<(ClassId, NodeId)>,
 }
 
 #[derive(Clone)]
@@ -68,6 +70,7 @@ impl<'a> Plain<'a> {
                 .iter()
                 .filter_map(|pod| Some((pod.class, pod.nominated?)))
                 .collect(),
+            kept_for: Vec::new(),
         }
     }
 
@@ -126,11 +129,13 @@ impl<'a> Plain<'a> {
             .promised
             .iter()
             .filter(|(other, on)| *on == node && priority(*other) >= priority(class));
+        let kept_for: Vec<_> = first.copied().collect();
         let beside = Self {
             snapshot: self.snapshot,
             nodes: self.nodes.clone(),
-            pods: self.pods.iter().chain(first).copied().collect(),
+            pods: self.pods.iter().chain(&kept_for).copied().collect(),
             promised: Vec::new(),
+            kept_for,
         };
         let judged = self.judges_affinity(&self.snapshot.classes[class as usize]);
         self.fits_as_it_is(class, node, judged) && beside.fits_as_it_is(class, node, judged)
@@ -245,7 +250,8 @@ impl<'a> Plain<'a> {
                 return false;
             };
             let mut counts: BTreeMap<&str, i32> = BTreeMap::new();
-            for other in self.nodes.iter().flatten() {
+            let nodes = (0..).zip(&self.nodes);
+            for (at, other) in nodes.filter_map(|(at, node)| Some((at, node.as_ref()?))) {
                 let counted = hard().all(|c| other.labels.contains_key(&c.topology_key))
                     && (!constraint.honor_affinity || selects(class, other))
                     && (!constraint.honor_taints || tolerates(class, other));
@@ -258,7 +264,16 @@ impl<'a> Plain<'a> {
                                 .as_ref()
                                 .is_some_and(|s| !s.is_empty() && s.matches(&pod.labels))
                     };
-                    let pods = i32::try_from(self.on(other).filter(matching).count()).unwrap();
+                    let asks_for_nothing = constraint.selector.as_ref().is_some_and(|s| s.is_empty());
+                    let pods = if asks_for_nothing {
+                        let own = |class: &ClassId| &self.snapshot.classes[*class as usize];
+                        let here = self.kept_for.iter().filter(|(_, on)| *on == at);
+                        here.filter(|(other, _)| own(other).namespace == class.namespace)
+                            .count()
+                    } else {
+                        self.on(other).filter(matching).count()
+                    };
+                    let pods = i32::try_from(pods).unwrap();
                     *counts.entry(&other.labels[&constraint.topology_key]).or_default() += pods;
                 }
             }

@@ -56,16 +56,41 @@ impl State {
         let priority = |class: ClassId| self.tables.snapshot.classes[class as usize].priority;
         let first = |other: &&ClassId| priority(**other) >= priority(class);
         let promises = self.promises.get(&node)?;
-        let mut before = promises.iter().filter(first).peekable();
-        before.peek()?;
+        let before: Vec<ClassId> = promises.iter().filter(first).copied().collect();
+        if before.is_empty() {
+            return None;
+        }
         let mut beside = self.clone();
-        before.for_each(|other| beside.put(*other, node, 1));
+        before.iter().for_each(|other| beside.put(*other, node, 1));
+        beside.count_promised(class, node, &before);
         if !self.judges_affinity(class) {
             for counter in &self.tables.links.of(class).shunned_by {
                 beside.counters[*counter as usize].clone_from(self.counter(*counter));
             }
         }
         Some(beside)
+    }
+
+    /// Counts promised pods for the constraints of the class that count no others.
+    fn count_promised(&mut self, class: ClassId, node: NodeId, promised: &[ClassId]) {
+        let tables = Arc::clone(&self.tables);
+        let namespace = |class: ClassId| &tables.snapshot.classes[class as usize].namespace;
+        let own = promised
+            .iter()
+            .filter(|other| namespace(**other) == namespace(class));
+        let pods = u32::try_from(own.count()).unwrap_or(u32::MAX);
+        for spread in &tables.links.of(class).spread {
+            if spread.counts_promised_only
+                && self.in_scope(
+                    spread.counter,
+                    self.shapes[node as usize],
+                    self.node_domains(node),
+                )
+                && let Some(domain) = self.domain(node, spread.key)
+            {
+                self.counters[spread.counter as usize].add(domain, pods);
+            }
+        }
     }
 
     /// Whether a term of the class, or of a pod that runs, concerns pods of the class. Where none does, kube-scheduler
