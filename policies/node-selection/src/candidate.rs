@@ -112,7 +112,7 @@ impl Candidate {
 }
 
 /// Nodes that surely suffice: as if no two classes shared a node.
-fn enough(snapshot: &Snapshot, template: u32, pods: &[ClassCount]) -> u32 {
+pub(crate) fn enough(snapshot: &Snapshot, template: u32, pods: &[ClassCount]) -> u32 {
     let nodes: u64 = pods
         .iter()
         .map(

@@ -2,8 +2,11 @@
 
 use crate::Config;
 use crate::candidate::Candidate;
+use crate::together::{Together, by_class};
 use policy_sdk::node_selection::{Mix, Purchase, Snapshot};
+use policy_sdk::what_if::Addition;
 use policy_sdk::{ClassCount, GroupDemand, Reason, Rejection};
+use std::collections::BTreeMap;
 
 /// Templates of which a group asks the oracle; a catalogue may list hundreds, and the cheap ones come first.
 const ASKED_TEMPLATES: usize = 24;
@@ -20,15 +23,139 @@ pub(crate) fn decide(snapshot: &Snapshot, config: Config) -> Mix {
         rejections: Vec::new(),
     };
     let mut spare = snapshot.context.cluster_headroom.unwrap_or(u32::MAX);
+    let mut left = Vec::new();
     for demand in &snapshot.demand {
-        let bought = serve(snapshot, config, demand, spare, &mut mix);
+        let bought = serve(snapshot, config, demand, spare, &mut mix, &mut left);
         spare = spare.saturating_sub(bought);
     }
+    buy_together(snapshot, &mut mix, &mut left);
+    let left = left.into_iter().filter(|left| left.pods > 0);
+    mix.rejections.extend(left.map(|left| Rejection {
+        class: left.class,
+        group: Some(left.group),
+        reason: leftover_reason(snapshot, left.group, left.pods, left.limit),
+    }));
     mix
 }
 
+/// Pods that a group was asked to take and did not.
+struct Left {
+    group: u32,
+    class: u32,
+    pods: u32,
+    /// Nodes that the group might still have gained.
+    limit: u32,
+}
+
+/// Looks at all groups at once for pods that have no place although nodes that hold them can be had.
+fn buy_together(snapshot: &Snapshot, mix: &mut Mix, left: &mut [Left]) {
+    let bought = mix.purchases.iter().map(|purchase| Addition {
+        template: purchase.template,
+        count: purchase.count,
+    });
+    let mut together = Together::new(snapshot, bought.collect());
+    let (mut held_back, mut hopeless) = (Vec::new(), BTreeMap::new());
+    for left in left.iter_mut() {
+        if left.limit > 0 && together.can_grow_for(left.group, left.class) {
+            held_back.push(left);
+        } else {
+            *hopeless.entry(left.class).or_insert(0) += left.pods;
+        }
+    }
+    if held_back.is_empty() {
+        return;
+    }
+    let demanded = snapshot
+        .demand
+        .iter()
+        .flat_map(|demand| demand.pods.iter().copied());
+    let mut pods = by_class(demanded);
+    for count in &mut pods {
+        count.pods = count
+            .pods
+            .saturating_sub(hopeless.get(&count.class).copied().unwrap_or(0));
+    }
+    let counts = held_back.iter().map(|left| ClassCount {
+        class: left.class,
+        pods: left.pods,
+    });
+    let mut still = together.buy(&pods, by_class(counts));
+    for left in held_back {
+        let count = still.iter_mut().find(|count| count.class == left.class);
+        left.pods = count.map_or(0, |count| {
+            let pods = left.pods.min(count.pods);
+            count.pods -= pods;
+            pods
+        });
+    }
+    adopt(snapshot, mix, &together.additions);
+}
+
+/// Makes the mix buy exactly these nodes.
+fn adopt(snapshot: &Snapshot, mix: &mut Mix, additions: &[Addition]) {
+    let mut known: BTreeMap<u32, Purchase> = mix
+        .purchases
+        .drain(..)
+        .map(|purchase| (purchase.template, purchase))
+        .collect();
+    for addition in additions {
+        let Some(row) = snapshot.catalogue.templates.get(addition.template as usize) else {
+            continue;
+        };
+        let before = known.remove(&addition.template);
+        if let Some(same) = before.as_ref().filter(|before| before.count == addition.count) {
+            mix.purchases.push(same.clone());
+            continue;
+        }
+        let price = row.hourly_micros.saturating_mul(u64::from(addition.count));
+        let text = format!("pods have to spread over groups; {} per hour", money(price));
+        mix.purchases.push(Purchase {
+            template: addition.template,
+            count: addition.count,
+            fallbacks: before.map_or_else(
+                || alternatives(snapshot, addition.template),
+                |before| before.fallbacks,
+            ),
+            reason: Reason::new("CheapestFit", text),
+        });
+    }
+}
+
+/// Templates of the same group that hold at least as many pods of each demanded class, the cheapest first.
+fn alternatives(snapshot: &Snapshot, template: u32) -> Vec<u32> {
+    let pending = &snapshot.pending;
+    let Some(row) = snapshot.catalogue.templates.get(template as usize) else {
+        return Vec::new();
+    };
+    let holds_as_much = |other: u32| {
+        let mut demanded = snapshot.demand.iter().flat_map(|demand| &demand.pods);
+        demanded.all(|count| {
+            pending.pods_per_node(count.class, other) >= pending.pods_per_node(count.class, template)
+        })
+    };
+    let mut others: Vec<(u64, u32)> = snapshot
+        .catalogue
+        .templates_of(row.group)
+        .filter(|(other, row)| *other != template && row.is_available() && holds_as_much(*other))
+        .map(|(other, row)| (row.hourly_micros, other))
+        .collect();
+    others.sort_unstable();
+    others
+        .into_iter()
+        .map(|(_, other)| other)
+        .take(FALLBACKS)
+        .collect()
+}
+
 /// Buys for one group and returns how many nodes.
-fn serve(snapshot: &Snapshot, config: Config, demand: &GroupDemand, spare: u32, mix: &mut Mix) -> u32 {
+fn serve(
+    snapshot: &Snapshot,
+    config: Config,
+    demand: &GroupDemand,
+    spare: u32,
+    mix: &mut Mix,
+    left: &mut Vec<Left>,
+) -> u32 {
     let mut limit = group_room(snapshot, demand.group).min(spare);
     let mut pods: Vec<ClassCount> = demand
         .pods
@@ -58,10 +185,11 @@ fn serve(snapshot: &Snapshot, config: Config, demand: &GroupDemand, spare: u32, 
         // A mixture leaves no more than the best single template would: what that one left is the next round's.
         pods.clone_from(&best.unplaced);
     }
-    mix.rejections.extend(pods.into_iter().map(|count| Rejection {
+    left.extend(pods.into_iter().map(|count| Left {
+        group: demand.group,
         class: count.class,
-        group: Some(demand.group),
-        reason: leftover_reason(snapshot, demand.group, count.pods, limit),
+        pods: count.pods,
+        limit,
     }));
     total
 }

@@ -4,9 +4,12 @@
 //! that places most wins. What it leaves over is bought from the next best, and where the last node would
 //! stay half empty a smaller template takes its place if that is cheaper. The other templates that would do
 //! are named as fall-backs, cheapest first.
+//!
+//! Pods that have to spread over groups have no place in one group alone: at the end all groups are looked at together.
 
 mod candidate;
 mod decide;
+mod together;
 
 use policy_sdk::node_selection::{Mix, Snapshot};
 use policy_sdk::{Description, NodeSelection, PolicyError};
