@@ -11,7 +11,6 @@ mod expectation;
 mod format;
 mod judge;
 mod load;
-mod native;
 mod objects;
 mod pipeline;
 mod quantities;

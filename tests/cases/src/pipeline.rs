@@ -1,6 +1,5 @@
 //! The way from a snapshot to a checked plan, as the controllers go it, with one partition of all groups.
 
-use crate::native;
 use anyhow::{Context, Result, bail};
 use autoscaler_core::decision::{
     Answer, Checked, Demand, Kind, Mix, Note, Plan, Question, RebalanceProposal, check_answer, check_growth,
@@ -89,7 +88,7 @@ fn ask(question: &Question, placement: &Placement, config: &Config) -> Result<An
         .get(kind.as_str())
         .map_or_else(|| "{}".to_owned(), ToString::to_string);
     let component = component(question, placement, kind, &config)?;
-    let native = native::answer(question, &config, WhatIf::new(placement, question))?;
+    let native = native_policies::answer(question, &config, WhatIf::new(placement, question))?;
     if component != native {
         bail!(
             "the two builds of the {kind} policy differ:\n  component: {component:?}\n  native:    {native:?}"

@@ -1,7 +1,8 @@
 //! The built-in policies as native code: the same crates, without WebAssembly between them and the host.
 //!
-//! A case asks both builds. The values that cross into a component are made by the host's own code there; here
-//! they are made anew, so that a mistake in one of the two shows.
+//! Cases ask both builds and want equal answers; benchmarks show by them what the sandbox costs. The values that
+//! cross into a component are made by the host's own code there; here they are made anew, so that a mistake in one
+//! of the two shows.
 
 use anyhow::{Result, bail};
 use autoscaler_core::decision::{
@@ -15,7 +16,13 @@ use policy_sdk::{NodeSelection, Rebalance, ScaleUp, what_if};
 use serde::de::DeserializeOwned;
 
 /// What the native policy answers; `config` is JSON.
-pub(crate) fn answer(question: &Question, config: &str, oracle: impl Oracle + 'static) -> Result<Answer> {
+///
+/// # Errors
+/// Where `config` does not fit the policy, or the policy fails.
+///
+/// # Panics
+/// Where the policy asks the oracle a question that makes no sense: the SDK's stand-in for the host cannot say so.
+pub fn answer(question: &Question, config: &str, oracle: impl Oracle + 'static) -> Result<Answer> {
     let ask = move |question: &what_if::Question| match oracle.what_if(&read_question(question)) {
         Ok((outcome, _)) => what_if::Outcome {
             used: outcome.used,
