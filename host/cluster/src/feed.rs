@@ -1,6 +1,7 @@
 //! Watches: each kind has one watcher whose events are folded into the index, in one place and in order.
 
 use crate::index::{Index, ObjectKey};
+use crate::lean;
 use autoscaler_api::{AutoscalerConfig, NodeGroup, Rebalance, ScalingPolicy, VPSieNode};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -91,7 +92,7 @@ impl Feed {
             Change::Pod(Arc::new(object))
         });
         self.watch::<Node>(client, Kind::Node, every(), shutdown, |object| {
-            Change::Node(Arc::new(object))
+            Change::Node(Arc::new(lean::node(object)))
         });
         self.watch::<Namespace>(client, Kind::Namespace, every(), shutdown, |object| {
             Change::Namespace(Arc::new(object))

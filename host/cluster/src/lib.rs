@@ -15,6 +15,7 @@ mod feed;
 mod fit;
 mod index;
 mod inputs;
+mod lean;
 mod snapshot;
 
 pub use convert::labels_of_new_node;

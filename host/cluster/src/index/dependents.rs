@@ -1,9 +1,10 @@
 //! Pods whose class depends on what stands beside them: claims, volumes, namespaces.
 //!
-//! They are few, and kept whole, so that their classes can be made anew.
+//! They are few, and kept as far as their classes are made of them, so that those can be made anew.
 
 use super::State;
 use crate::convert::{claim_names, pod_class, selects_namespaces};
+use crate::lean;
 use autoscaler_core::model::PodKey;
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeSet;
@@ -11,7 +12,8 @@ use std::collections::BTreeSet;
 /// What the class of a pod is made of anew when its surroundings change.
 #[derive(Clone, Debug)]
 pub(crate) struct Raw {
-    pod: Pod,
+    /// As text: an object has room for every field that it could have.
+    pod: Box<[u8]>,
     /// The claims that it names.
     claims: Vec<String>,
 }
@@ -29,7 +31,7 @@ impl State {
         }
         (by_namespace || !claims.is_empty()).then(|| {
             Box::new(Raw {
-                pod: pod.clone(),
+                pod: serde_json::to_vec(&lean::pod(pod)).unwrap_or_default().into(),
                 claims,
             })
         })
@@ -58,7 +60,11 @@ impl State {
             let Some(raw) = self.pods.get(&key).and_then(|pod| pod.raw.as_ref()) else {
                 continue;
             };
-            let class = pod_class(&raw.pod, &mut self.resources, &self.around);
+            let Ok(pod) = serde_json::from_slice(&raw.pod) else {
+                tracing::error!(?key, "a pod that was kept cannot be read back");
+                continue;
+            };
+            let class = pod_class(&pod, &mut self.resources, &self.around);
             let class = self.intern(class);
             if let Some(pod) = self.pods.get_mut(&key) {
                 pod.class = class;

@@ -1,0 +1,10 @@
+//! Objects that nobody should write and somebody will, driven through everything that reads them.
+//!
+//! The entries take bytes and either return or panic, as a fuzzer wants them. The tests of this crate draw the bytes
+//! from seeds, and repeat those worth keeping (`cases/`).
+
+mod drive;
+mod objects;
+mod values;
+
+pub use drive::{quantity, snapshot};
