@@ -156,7 +156,8 @@ fn burst(stage: &Stage, waiting: &Waiting) -> Result<()> {
     Ok(())
 }
 
-/// Pods come one after the other; each takes most of a node of its tier, so that each needs a new one.
+/// Pods come one after the other; each takes most of a node of its tier, and the next comes when it runs: then no node of
+/// the tier is free, and a new one has to be ordered.
 async fn reaction_time(stage: &Stage, waiting: &Waiting) -> Result<()> {
     let mut reactions = Vec::new();
     for trial in 0..LONELY {
@@ -185,6 +186,7 @@ async fn reaction_time(stage: &Stage, waiting: &Waiting) -> Result<()> {
             .await?;
         let seen = seen.context("the pod was not seen waiting")?;
         reactions.push(ordered.duration_since(seen).as_secs_f64());
+        all_run(stage, &[(&name, 1)], Duration::from_secs(60)).await?;
     }
     reactions.sort_by(f64::total_cmp);
     let middle = LONELY / 2;
