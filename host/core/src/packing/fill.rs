@@ -48,14 +48,16 @@ pub(crate) struct FilledLots {
 }
 
 /// Places lots in the order given. What one lot lacks, a later one may bring (company, a domain that catches
-/// up): lots that could profit are tried again until nothing moves any more.
+/// up, a node that its promised pod cannot have): lots that could profit are tried again until nothing moves any more.
 pub(crate) fn fill_all(state: &mut State, lots: &[Lot<'_>], offers: &mut [Offer]) -> FilledLots {
     let mut all = FilledLots {
         lots: Vec::with_capacity(lots.len()),
         order: Vec::new(),
     };
+    let mut given_up = false;
     for (at, lot) in lots.iter().enumerate() {
         let kept = lot.promised.filter(|node| state.keep_promise(lot.class, *node));
+        given_up |= lot.promised.is_some() && kept.is_none();
         let pods = if kept.is_some() { 0 } else { lot.pods };
         let mut filled = fill(state, lot.class, pods, lot.nodes, offers);
         filled.placed.extend(kept.map(|node| (node, 1)));
@@ -67,7 +69,8 @@ pub(crate) fn fill_all(state: &mut State, lots: &[Lot<'_>], offers: &mut [Offer]
     while moved {
         moved = false;
         for (at, (lot, result)) in lots.iter().zip(&mut all.lots).enumerate() {
-            if result.left == 0 || !state.tables().links.of(lot.class).may_reconsider() {
+            let may_profit = given_up || state.tables().links.of(lot.class).may_reconsider();
+            if result.left == 0 || !may_profit {
                 continue;
             }
             let again = fill(state, lot.class, result.left, lot.nodes, offers);
@@ -78,6 +81,7 @@ pub(crate) fn fill_all(state: &mut State, lots: &[Lot<'_>], offers: &mut [Offer]
             (result.left, result.cause) = (again.left, again.cause);
             result.work += again.work;
         }
+        given_up = false;
     }
     all
 }

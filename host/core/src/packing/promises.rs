@@ -7,7 +7,7 @@ use super::State;
 use super::state::Standing;
 use crate::decision::Cause;
 use crate::model::{ClassId, NodeId, PodId, Snapshot};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The promises of a snapshot.
@@ -79,8 +79,11 @@ impl State {
             .iter()
             .filter(|other| namespace(**other) == namespace(class));
         let pods = u32::try_from(own.count()).unwrap_or(u32::MAX);
+        // Equal constraints share a counter.
+        let mut counted = BTreeSet::new();
         for spread in &tables.links.of(class).spread {
             if spread.counts_promised_only
+                && counted.insert(spread.counter)
                 && self.in_scope(
                     spread.counter,
                     self.shapes[node as usize],
