@@ -224,7 +224,6 @@ pub(crate) fn client(nodes: usize, pods: usize) -> Client {
 }
 
 /// The index once the watches have told of so many nodes and pods, and the bytes that stay for it.
-#[allow(dead_code, reason = "the bench folds without watches")]
 pub(crate) async fn kept(allocator: &StatsAlloc<System>, nodes: usize, pods: usize) -> (Arc<Index>, usize) {
     let client = client(nodes, pods);
     let region = Region::new(allocator);
