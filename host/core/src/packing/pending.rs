@@ -1,11 +1,14 @@
 //! Waiting pods onto the nodes that are there or on their way: what is left over is what needs new nodes.
 
 use super::State;
-use super::fill::{Lot, fill, fill_all};
+use super::field::Field;
+use super::fill::{Lot, Offer, fill, fill_all};
+use super::shapes::ShapeId;
+use super::work::{PLACEMENT_STEPS, TABLE_CELLS, Work};
 use crate::decision::{Action, Cause, Checked, Plan};
-use crate::model::{ClassId, GroupId, NodeId, PodId, Snapshot};
+use crate::model::{ClassId, GroupId, NodeId, PodId, Snapshot, TemplateId};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Pods of a class that found no place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,11 +24,16 @@ pub struct Unplaced {
 }
 
 /// A placement of the waiting pods.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Placement {
-    pub state: State,
-    /// By class.
+    /// Questions about it are tried out on it and taken back, not on copies: hence the lock.
+    state: Mutex<State>,
+    snapshot: Arc<Snapshot>,
+    /// By class: pods that need a new node.
     pub unplaced: Vec<Unplaced>,
+    /// By class: pods of which the budget of work did not let us find out. They may have a place, so that nothing
+    /// is bought for them; the next decision looks again.
+    pub postponed: Vec<Unplaced>,
     /// Waiting pods with the node that is to take them, in the order of placing.
     pub placed: Vec<(PodId, NodeId)>,
     /// By group: nodes that accepted plans buy, beyond those of the snapshot.
@@ -34,6 +42,11 @@ pub struct Placement {
 
 /// Places the waiting pods: the highest priority first, then the largest, on ready nodes before coming ones.
 pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
+    place_pending_within(snapshot, PLACEMENT_STEPS)
+}
+
+/// The same with a budget of steps, each of one class tried on one node. What it does not reach is postponed.
+pub fn place_pending_within(snapshot: &Arc<Snapshot>, steps: u64) -> Placement {
     let mut waiting: BTreeMap<ClassId, Vec<PodId>> = BTreeMap::new();
     for (id, pod) in (0..).zip(&snapshot.pods) {
         if pod.node.is_none() && (pod.class as usize) < snapshot.classes.len() {
@@ -48,13 +61,14 @@ pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
         });
     }
     let mut placement = Placement {
-        state: State::new(snapshot),
+        state: Mutex::new(State::new(snapshot)),
+        snapshot: Arc::clone(snapshot),
         unplaced: Vec::new(),
+        postponed: Vec::new(),
         placed: Vec::new(),
         bought: vec![0; snapshot.groups.len()],
     };
-    let open = dedicated_first(&placement.state, &waiting);
-    placement.settle(waiting, &open);
+    placement.settle(waiting, &mut Work::new(steps));
     placement
 }
 
@@ -63,13 +77,16 @@ pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
 /// names of nodes, and buy once more whenever a node that was expected gets its real name.
 /// Imagined nodes stay last, in the order in which they were bought.
 pub(super) fn dedicated_first<Pods>(state: &State, waiting: &BTreeMap<ClassId, Pods>) -> Vec<NodeId> {
-    let users = |node: NodeId| {
-        let may_use = |class: &&ClassId| state.fits_by_nature(**class, node).is_ok();
+    // Nodes of one shape have the same users.
+    let mut by_shape: BTreeMap<ShapeId, usize> = BTreeMap::new();
+    let mut users = |node: NodeId| {
         if state.imagined(node).is_some() {
-            usize::MAX
-        } else {
-            waiting.keys().filter(may_use).count()
+            return usize::MAX;
         }
+        let may_use = |class: &&ClassId| state.fits_by_nature(**class, node).is_ok();
+        *by_shape
+            .entry(state.shapes[node as usize])
+            .or_insert_with(|| waiting.keys().filter(may_use).count())
     };
     let mut open = state.open_nodes();
     open.sort_by_cached_key(|node| users(*node));
@@ -79,7 +96,22 @@ pub(super) fn dedicated_first<Pods>(state: &State, waiting: &BTreeMap<ClassId, P
 impl Placement {
     /// The snapshot that this is a placement of.
     pub fn snapshot(&self) -> &Arc<Snapshot> {
-        self.state.snapshot()
+        &self.snapshot
+    }
+
+    /// What is placed where.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        // Whatever is tried out on it does not panic, so that it cannot be poisoned.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries something out: every step that it takes is taken back.
+    pub(crate) fn try_out<Answer>(&self, trial: impl FnOnce(&mut State) -> Answer) -> Answer {
+        let mut state = self.state();
+        let mark = state.mark();
+        let answer = trial(&mut state);
+        state.rollback(mark);
+        answer
     }
 
     /// How many pods found no place.
@@ -96,15 +128,13 @@ impl Placement {
     /// For pods of the class: each template with the rule that keeps them from an empty new node of it, none
     /// where they fit. This is what a `NotTriggerScaleUp` event tells.
     pub fn refusals_by_template(&self, class: ClassId) -> Vec<Option<Cause>> {
-        let mut state = self.state.clone();
         let templates = (0..).zip(&self.snapshot().templates);
         templates
             .map(|(template, _)| {
-                let mark = state.mark();
-                let node = state.add_node(template);
-                let refusal = state.fits(class, node).err();
-                state.rollback(mark);
-                refusal
+                self.try_out(|state| {
+                    let node = state.add_node(template);
+                    state.fits(class, node).err()
+                })
             })
             .collect()
     }
@@ -113,25 +143,16 @@ impl Placement {
     /// the pods without a place are tried again. Returns the pods that got one, each with its node; for a node
     /// that is bought, [`State::imagined`] tells the template.
     pub fn accept(&mut self, plan: &Plan<Checked>) -> Vec<(PodId, NodeId)> {
-        let snapshot = Arc::clone(self.snapshot());
+        let mut work = Work::new(PLACEMENT_STEPS);
         for action in plan.actions() {
             match action {
-                Action::Buy { template, count, .. } => {
-                    let Some(offered) = snapshot.templates.get(*template as usize) else {
-                        continue;
-                    };
-                    for _ in 0..*count {
-                        self.state.add_node(*template);
-                    }
-                    if let Some(bought) = self.bought.get_mut(offered.group as usize) {
-                        *bought = bought.saturating_add(*count);
-                    }
-                }
+                Action::Buy { template, count, .. } => self.imagine(*template, *count),
                 Action::Remove { node, .. } => {
-                    let displaced = self.state.remove_node(*node);
-                    let open = self.state.open_nodes();
+                    let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+                    let displaced = state.remove_node(*node);
+                    let open = state.open_nodes();
                     for (class, pods) in displaced {
-                        fill(&mut self.state, class, pods, &open, &mut []);
+                        fill(state, class, pods, &open, &mut work);
                     }
                 }
             }
@@ -142,24 +163,42 @@ impl Placement {
             .into_iter()
             .map(|unplaced| (unplaced.class, unplaced.pods))
             .collect();
-        let open = dedicated_first(&self.state, &waiting);
-        self.settle(waiting, &open);
+        self.settle(waiting, &mut work);
         self.placed[known..].to_vec()
     }
 
-    fn settle(&mut self, waiting: BTreeMap<ClassId, Vec<PodId>>, open: &[NodeId]) {
+    /// Nodes that are bought are there, and empty.
+    fn imagine(&mut self, template: TemplateId, count: u32) {
+        let Some(offered) = self.snapshot.templates.get(template as usize) else {
+            return;
+        };
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..count {
+            state.add_node(template);
+        }
+        if let Some(bought) = self.bought.get_mut(offered.group as usize) {
+            *bought = bought.saturating_add(count);
+        }
+    }
+
+    fn settle(&mut self, waiting: BTreeMap<ClassId, Vec<PodId>>, work: &mut Work) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut open = dedicated_first(state, &waiting);
+        let there = open.partition_point(|node| state.imagined(*node).is_none());
+        let mut offers = bought_offers(state, &open.split_off(there));
+        let mut fields = [Field::new(state, &open)];
         let mut classes: Vec<(ClassId, Vec<PodId>)> = waiting.into_iter().collect();
-        classes.sort_by_key(|(class, _)| self.state.rank(*class));
+        classes.sort_by_key(|(class, _)| state.rank(*class));
         let count = |pods: &[PodId]| u32::try_from(pods.len()).unwrap_or(u32::MAX);
-        let lots: Vec<Lot<'_>> = classes
+        let lots: Vec<Lot> = classes
             .iter()
             .map(|(class, pods)| Lot {
                 class: *class,
                 pods: count(pods),
-                nodes: open,
+                field: Some(0),
             })
             .collect();
-        let results = fill_all(&mut self.state, &lots, &mut []);
+        let results = fill_all(state, &lots, &mut fields, &mut offers, work);
         let mut waiting: Vec<_> = classes
             .into_iter()
             .map(|(class, pods)| (class, pods.into_iter()))
@@ -168,25 +207,66 @@ impl Placement {
             let pods = waiting[lot].1.by_ref().take(count as usize);
             self.placed.extend(pods.map(|pod| (pod, node)));
         }
-        let snapshot = Arc::clone(self.snapshot());
         for ((class, pods), filled) in waiting.into_iter().zip(results.lots) {
             let pods: Vec<PodId> = pods.collect();
-            let waiting_since = |pod: &PodId| snapshot.pods[*pod as usize].unschedulable_since_ms;
+            let waiting_since = |pod: &PodId| self.snapshot.pods[*pod as usize].unschedulable_since_ms;
             if let Some(oldest_ms) = pods
                 .iter()
-                .map(|pod| waiting_since(pod).unwrap_or(snapshot.now_ms))
+                .map(|pod| waiting_since(pod).unwrap_or(self.snapshot.now_ms))
                 .min()
             {
-                self.unplaced.push(Unplaced {
+                let cause = filled.cause();
+                let list = match cause {
+                    Cause::Budget => &mut self.postponed,
+                    _ => &mut self.unplaced,
+                };
+                list.push(Unplaced {
                     class,
                     pods,
-                    cause: filled.cause,
+                    cause,
                     oldest_ms,
                 });
             }
         }
+        self.postpone_beyond_the_table();
         self.unplaced.sort_by_key(|unplaced| unplaced.class);
+        self.postponed.sort_by_key(|unplaced| unplaced.class);
     }
+
+    /// A question lists every class with every template. Where that would be too much, the classes that matter least
+    /// wait for the next decision.
+    fn postpone_beyond_the_table(&mut self) {
+        let most = TABLE_CELLS / self.snapshot.templates.len().max(1);
+        if self.unplaced.len() <= most {
+            return;
+        }
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.unplaced.sort_by_key(|unplaced| state.rank(unplaced.class));
+        let beyond = self.unplaced.split_off(most);
+        self.postponed.extend(beyond.into_iter().map(|unplaced| Unplaced {
+            cause: Cause::Budget,
+            ..unplaced
+        }));
+    }
+}
+
+/// Imagined nodes, those of one purchase together.
+fn bought_offers(state: &State, nodes: &[NodeId]) -> Vec<Offer> {
+    let mut offers: Vec<Offer> = Vec::new();
+    for node in nodes {
+        let Some(template) = state.imagined(*node) else {
+            continue;
+        };
+        match offers.last_mut() {
+            Some(last) if last.template == template => last.opened.push(*node),
+            _ => offers.push(Offer {
+                template,
+                left: 0,
+                opened: vec![*node],
+            }),
+        }
+    }
+    offers
 }
 
 #[cfg(test)]
@@ -270,6 +350,38 @@ mod tests {
         cluster.waiting(first, 2);
         cluster.waiting(second, 1);
         assert_eq!(place_pending(&cluster.shared()).unplaced, []);
+    }
+
+    #[test]
+    fn a_budget_leaves_a_valid_part_and_says_what_it_left() {
+        let mut cluster = Cluster::default();
+        for number in 0..200 {
+            cluster.node(&format!("n{number:03}"), 1000);
+        }
+        let urgent = cluster.class(pod(600).with(|class| class.priority = 10));
+        let other = cluster.class(pod(700));
+        cluster.waiting(other, 100);
+        cluster.waiting(urgent, 100);
+        let snapshot = cluster.shared();
+        let whole = place_pending(&snapshot);
+        assert_eq!((whole.placed.len(), whole.postponed.len()), (200, 0));
+        let part = place_pending_within(&snapshot, 300);
+        assert_eq!(part.unplaced, [], "what was not looked at is no reason to buy");
+        assert_eq!(part.postponed.len(), 1);
+        let left = &part.postponed[0];
+        assert_eq!(
+            (left.class, left.cause),
+            (other, Cause::Budget),
+            "the less important"
+        );
+        assert_eq!(part.placed.len() + left.pods.len(), 200);
+        assert_eq!(
+            part.placed,
+            whole.placed[..part.placed.len()],
+            "the same as far as it goes"
+        );
+        let nothing = place_pending_within(&snapshot, 0);
+        assert_eq!((nothing.placed.len(), nothing.postponed.len()), (0, 2));
     }
 
     #[test]

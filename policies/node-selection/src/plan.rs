@@ -1,0 +1,347 @@
+//! A mix in the making: what is to be bought, held against the oracle until it stands.
+//!
+//! The search thinks in sizes and prices; the oracle knows every rule. What it says has no place is bought in
+//! addition, what it leaves empty is not bought, and at the end single nodes are dropped or made smaller as long
+//! as all pods keep a place.
+
+use crate::problem::{Posed, wanted};
+use autoscaler_patterns::{Problem, search};
+use policy_sdk::node_selection::Snapshot;
+use policy_sdk::what_if::{self, Addition, Cause, Question};
+use policy_sdk::{ClassCount, GroupDemand};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Times that what found no place is bought in addition.
+const REPAIRS: u32 = 8;
+/// Questions of one decision about single nodes: many where a question is cheap, few where there are many pods.
+const MOST_TRIALS: u64 = 60;
+const LEAST_TRIALS: u64 = 6;
+const PODS_TRIED: u64 = 60_000;
+
+pub(crate) struct Plan<'a> {
+    snapshot: &'a Snapshot,
+    /// By group in the order of the demand, the dearest first.
+    pub(crate) additions: Vec<Addition>,
+    /// All that is demanded.
+    pods: Vec<ClassCount>,
+    /// What has no place, with the rule that refuses it.
+    pub(crate) left: BTreeMap<u32, (u32, Cause)>,
+    trials: u64,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
+        let mut pods: BTreeMap<u32, u32> = BTreeMap::new();
+        for count in snapshot.demand.iter().flat_map(wanted) {
+            let sum = pods.entry(count.class).or_insert(0);
+            *sum = sum.saturating_add(count.pods);
+        }
+        let total: u64 = pods.values().map(|pods| u64::from(*pods)).sum();
+        let left = pods
+            .iter()
+            .map(|(class, pods)| (*class, (*pods, Cause::Resources)));
+        Self {
+            left: left.collect(),
+            pods: pods
+                .into_iter()
+                .map(|(class, pods)| ClassCount { class, pods })
+                .collect(),
+            additions: Vec::new(),
+            trials: (PODS_TRIED / total.max(1)).clamp(LEAST_TRIALS, MOST_TRIALS),
+            snapshot,
+        }
+    }
+
+    /// Buys for all groups until every pod has a place, or nothing helps. With `mixed`, a group's nodes may be of
+    /// several templates.
+    pub(crate) fn make(&mut self, mixed: bool) {
+        for round in 0..=REPAIRS {
+            if self.left_pods() == 0 || !self.buy(mixed, round) {
+                break;
+            }
+            self.settle();
+        }
+        if mixed && self.left_pods() == 0 {
+            self.make_smaller();
+        }
+    }
+
+    /// Nodes that the group may gain beyond those of the plan, by its own limit and the cluster's.
+    pub(crate) fn room(&self, group: u32) -> u32 {
+        let catalogue = &self.snapshot.catalogue;
+        let groups = catalogue.groups.get(group as usize);
+        let own = groups.map_or(0, |row| row.max.saturating_sub(row.current));
+        let cluster = self.snapshot.context.cluster_headroom.unwrap_or(u32::MAX);
+        let bought = |of_group: bool| -> u32 {
+            self.additions
+                .iter()
+                .filter(|addition| !of_group || self.group_of(addition.template) == Some(group))
+                .map(|addition| addition.count)
+                .sum()
+        };
+        own.saturating_sub(bought(true))
+            .min(cluster.saturating_sub(bought(false)))
+    }
+
+    fn group_of(&self, template: u32) -> Option<u32> {
+        self.snapshot
+            .catalogue
+            .templates
+            .get(template as usize)
+            .map(|row| row.group)
+    }
+
+    fn price_of(&self, template: u32) -> u64 {
+        self.snapshot
+            .catalogue
+            .templates
+            .get(template as usize)
+            .map_or(0, |row| row.hourly_micros)
+    }
+
+    fn left_pods(&self) -> u64 {
+        self.left.values().map(|(pods, _)| u64::from(*pods)).sum()
+    }
+
+    /// Buys for what is left, in every group that was asked to take it. Where little remains round after round, more
+    /// is bought than would do for it: what is not used goes again.
+    fn buy(&mut self, mixed: bool, round: u32) -> bool {
+        let snapshot = self.snapshot;
+        let mut any = false;
+        for demand in &snapshot.demand {
+            let pods = self.left_for(demand, round);
+            let room = self.room(demand.group);
+            if pods.is_empty() || room == 0 {
+                continue;
+            }
+            any |= self.buy_for(demand, &pods, room, mixed);
+        }
+        any
+    }
+
+    /// What is left of the demand; and what found no place because it has to spread over groups, whichever of them was
+    /// asked to take it.
+    fn left_for(&self, demand: &GroupDemand, round: u32) -> Vec<ClassCount> {
+        let left = self.left.iter().filter_map(|(class, (left, cause))| {
+            let asked = demand.pods.iter().find(|count| count.class == *class);
+            let most = match (asked, cause) {
+                (Some(asked), _) => asked.pods,
+                (None, Cause::TopologySpread) => *left,
+                (None, _) => return None,
+            };
+            let more = left.saturating_mul(1 << round.saturating_sub(2));
+            Some(ClassCount {
+                class: *class,
+                pods: most.min(more),
+            })
+        });
+        left.filter(|count| count.pods > 0).collect()
+    }
+
+    fn buy_for(&mut self, demand: &GroupDemand, pods: &[ClassCount], room: u32, mixed: bool) -> bool {
+        let mut posed = Posed::new(self.snapshot, demand.group, pods, room);
+        for (offer, template) in posed.problem.offers.iter_mut().zip(&posed.templates) {
+            let bought = self
+                .additions
+                .iter()
+                .find(|addition| addition.template == *template);
+            offer.limit = offer
+                .limit
+                .saturating_sub(bought.map_or(0, |addition| addition.count));
+        }
+        let counts = if mixed {
+            counts(&posed.problem)
+        } else {
+            cheapest_alone(&posed.problem)
+        };
+        let mut any = false;
+        for (template, count) in posed.templates.into_iter().zip(counts) {
+            any |= count > 0;
+            self.add(template, count);
+        }
+        any
+    }
+
+    fn add(&mut self, template: u32, count: u32) {
+        let mut additions = std::mem::take(&mut self.additions);
+        more(&mut additions, template, count);
+        self.put_in_order(&mut additions);
+        self.additions = additions;
+    }
+
+    /// The order in which nodes are filled is that in which they are bought: by group, the dearest first.
+    fn put_in_order(&self, additions: &mut [Addition]) {
+        let groups: Vec<u32> = self.snapshot.demand.iter().map(|demand| demand.group).collect();
+        additions.sort_by_key(|addition| {
+            let group = self.group_of(addition.template);
+            let place = groups.iter().position(|demanded| Some(*demanded) == group);
+            let price = self.price_of(addition.template);
+            (place, std::cmp::Reverse(price), addition.template)
+        });
+    }
+
+    /// Asks the oracle, and keeps what it uses.
+    fn settle(&mut self) {
+        let outcome = ask(&self.additions, &self.pods);
+        for (at, addition) in self.additions.iter_mut().enumerate() {
+            addition.count = outcome.used_of(at);
+        }
+        self.additions.retain(|addition| addition.count > 0);
+        let left = outcome
+            .unplaced
+            .iter()
+            .map(|left| (left.class, (left.pods, left.cause)));
+        self.left = left.collect();
+    }
+
+    /// Drops single nodes, or takes cheaper ones for them, while all pods keep a place.
+    fn make_smaller(&mut self) {
+        let mut hopeless: BTreeSet<(u32, Option<u32>)> = BTreeSet::new();
+        while self.trials > 0 {
+            let Some((template, instead)) = self.next_trial(&hopeless) else {
+                return;
+            };
+            self.trials -= 1;
+            let mut trial = self.additions.clone();
+            if let Some(known) = trial.iter_mut().find(|addition| addition.template == template) {
+                known.count -= 1;
+            }
+            if let Some(smaller) = instead {
+                more(&mut trial, smaller, 1);
+            }
+            trial.retain(|addition| addition.count > 0);
+            self.put_in_order(&mut trial);
+            let outcome = ask(&trial, &self.pods);
+            if outcome.unplaced_pods() > 0 {
+                hopeless.insert((template, instead));
+                continue;
+            }
+            for (at, addition) in trial.iter_mut().enumerate() {
+                addition.count = outcome.used_of(at);
+            }
+            trial.retain(|addition| addition.count > 0);
+            self.additions = trial;
+        }
+    }
+
+    /// A node to do without, or one to take instead: what saves most is tried first.
+    fn next_trial(&self, hopeless: &BTreeSet<(u32, Option<u32>)>) -> Option<(u32, Option<u32>)> {
+        let catalogue = &self.snapshot.catalogue;
+        let mut best: Option<(u64, u32, Option<u32>)> = None;
+        for addition in &self.additions {
+            let (own, group) = (
+                self.price_of(addition.template),
+                self.group_of(addition.template)?,
+            );
+            let smaller = catalogue
+                .templates_of(group)
+                .filter(|(_, row)| row.is_available() && row.failures == 0 && row.hourly_micros < own)
+                .filter(|(number, row)| {
+                    let bought = self
+                        .additions
+                        .iter()
+                        .find(|addition| addition.template == *number);
+                    bought.map_or(0, |addition| addition.count) < row.headroom && self.takes_any(*number)
+                })
+                .map(|(number, _)| Some(number));
+            // A group keeps a node: it may be the zone that pods have to spread to.
+            let of_group = self
+                .additions
+                .iter()
+                .filter(|other| self.group_of(other.template) == Some(group));
+            let nodes: u32 = of_group.map(|other| other.count).sum();
+            let without = (nodes > 1).then_some(None);
+            for instead in without.into_iter().chain(smaller) {
+                let saved = own - instead.map_or(0, |number| self.price_of(number));
+                let new = !hopeless.contains(&(addition.template, instead));
+                // Of all that did not work out, what saves more than this would not either.
+                let plausible = hopeless.iter().all(|(template, failed)| {
+                    *template != addition.template
+                        || saved < own - failed.map_or(0, |number| self.price_of(number))
+                        || failed.is_none() && instead.is_none()
+                        || self.differs(*failed, instead)
+                });
+                if new && plausible && best.is_none_or(|(most, ..)| saved > most) {
+                    best = Some((saved, addition.template, instead));
+                }
+            }
+        }
+        best.map(|(_, template, instead)| (template, instead))
+    }
+
+    /// Whether one of the templates has more of something than the other, which the other has less of.
+    fn differs(&self, failed: Option<u32>, instead: Option<u32>) -> bool {
+        let (Some(failed), Some(instead)) = (failed, instead) else {
+            return false;
+        };
+        let catalogue = &self.snapshot.catalogue;
+        let (failed, instead) = (
+            catalogue.allocatable_of(failed),
+            catalogue.allocatable_of(instead),
+        );
+        instead
+            .iter()
+            .zip(failed)
+            .any(|(instead, failed)| instead > failed)
+    }
+
+    fn takes_any(&self, template: u32) -> bool {
+        let pending = &self.snapshot.pending;
+        self.pods
+            .iter()
+            .any(|count| pending.pods_per_node(count.class, template) > 0)
+    }
+}
+
+/// So many nodes more of the template.
+fn more(additions: &mut Vec<Addition>, template: u32, count: u32) {
+    match additions
+        .iter_mut()
+        .find(|addition| addition.template == template)
+    {
+        Some(known) => known.count += count,
+        None if count > 0 => additions.push(Addition { template, count }),
+        None => {}
+    }
+}
+
+fn ask(additions: &[Addition], pods: &[ClassCount]) -> what_if::Outcome {
+    what_if::ask(&Question::additions(additions.to_vec(), pods.to_vec()))
+}
+
+/// By offer: how many nodes.
+fn counts(problem: &Problem) -> Vec<u32> {
+    let mut counts = vec![0; problem.offers.len()];
+    for (pattern, nodes) in search(problem) {
+        counts[pattern.offer] += nodes;
+    }
+    counts
+}
+
+/// The cheapest way to buy nodes of one offer only.
+fn cheapest_alone(problem: &Problem) -> Vec<u32> {
+    let mut best: Option<((u64, f64), usize, u32)> = None;
+    for offer in 0..problem.offers.len() {
+        let mut alone = problem.clone();
+        alone.offers = vec![problem.offers[offer].clone()];
+        for row in &mut alone.rows {
+            row.per_node = vec![row.per_node[offer]];
+        }
+        let homeless: u64 = alone
+            .rows
+            .iter()
+            .filter(|row| row.per_node[0] == 0)
+            .map(|row| u64::from(row.pods))
+            .sum();
+        let count = counts(&alone)[0];
+        let cost = (homeless, f64::from(count) * problem.offers[offer].price);
+        if count > 0 && best.is_none_or(|(least, ..)| cost < least) {
+            best = Some((cost, offer, count));
+        }
+    }
+    let mut counts = vec![0; problem.offers.len()];
+    if let Some((_, offer, count)) = best {
+        counts[offer] = count;
+    }
+    counts
+}
