@@ -45,6 +45,9 @@ pub struct Options {
     /// The URL of a scheduler extender: it is handed exactly the nodes that passed the scheduler's own
     /// filters, all of them, for every pod.
     pub scheduler_extender: Option<String>,
+    /// Only etcd, kube-apiserver and kube-scheduler, and no admission that counts on a controller: what is
+    /// created stays as it was written, and what is deleted is gone at once.
+    pub scheduler_only: bool,
 }
 
 /// A running control plane. Dropping it kills its processes and removes its folder; so does the death of this
@@ -104,7 +107,7 @@ impl ControlPlane {
             |name: &str, arguments: &[String]| Process::start(&folder, &binaries.path(name), arguments);
 
         let etcd = start("etcd", &layout.etcd())?;
-        let apiserver = start("kube-apiserver", &layout.apiserver())?;
+        let apiserver = start("kube-apiserver", &layout.apiserver(options.scheduler_only))?;
         let server = layout.server();
         credentials.kubeconfig(&folder.join("kubeconfig"), &server, credentials::ADMIN)?;
         let (scheduler_arguments, manager_arguments) = (
@@ -136,9 +139,13 @@ impl ControlPlane {
                 .context("asking /readyz")
         })
         .await?;
+        this.processes
+            .push(start("kube-scheduler", &scheduler_arguments)?);
+        if options.scheduler_only {
+            return Ok(this);
+        }
         for (name, arguments) in [
             ("kube-controller-manager", manager_arguments),
-            ("kube-scheduler", scheduler_arguments),
             ("kwok", kwok_arguments),
         ] {
             this.processes.push(start(name, &arguments)?);
@@ -169,11 +176,17 @@ impl ControlPlane {
                 process.check()?;
             }
             if Instant::now() >= limit {
-                let logs: Vec<String> = self.processes.iter().map(Process::log_tail).collect();
-                return Err(error.context(format!("waiting until {what}:\n{}", logs.join("\n--\n"))));
+                return Err(error.context(format!("waiting until {what}:\n{}", self.log_tails())));
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// The last lines that each component logged: what to look at when something did not happen.
+    #[must_use]
+    pub fn log_tails(&self) -> String {
+        let tails = self.processes.iter().map(Process::log_tail);
+        tails.collect::<Vec<_>>().join("\n")
     }
 
     /// The API server's URL.

@@ -2,4 +2,5 @@
 
 pub mod conformance;
 pub mod control_plane;
+pub mod parity;
 pub mod stage;

@@ -187,7 +187,7 @@ impl Stage {
             .collect())
     }
 
-    /// Waits until `look` has nothing to complain about; fails with its last complaint and the controller's log.
+    /// Waits until `look` has nothing to complain about; fails with its last complaint and the ends of all logs.
     pub async fn until<F, Fut>(&self, what: &str, limit: Duration, mut look: F) -> Result<Duration>
     where
         F: FnMut() -> Fut,
@@ -202,8 +202,9 @@ impl Stage {
             };
             if start.elapsed() > limit {
                 bail!(
-                    "{what}: {complaint} after {limit:?}\ncontroller:\n{}",
-                    tail(&self.log(), 60)
+                    "{what}: {complaint} after {limit:?}\ncontroller:\n{}\n{}",
+                    tail(&self.log(), 60),
+                    self.plane.log_tails()
                 );
             }
             tokio::time::sleep(LOOK).await;

@@ -118,7 +118,7 @@ async fn the_real_server_answers_as_recorded() -> Result<()> {
             failures.push(format!("  {}: {error:#}", case.name));
         }
     }
-    report(&failures)
+    report(&failures).with_context(|| control_plane.log_tails())
 }
 
 async fn write_down(client: &Client, case: &Case) -> Result<()> {

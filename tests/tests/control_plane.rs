@@ -298,6 +298,7 @@ async fn a_scheduler_extender_is_handed_exactly_the_feasible_nodes() -> Result<(
 
     let cluster = ControlPlane::start(Options {
         scheduler_extender: Some(url),
+        ..Options::default()
     })
     .await?;
     let client = cluster.client()?;

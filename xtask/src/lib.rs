@@ -8,6 +8,7 @@ pub mod dependency_rule;
 pub mod go;
 pub mod policies;
 pub mod python;
+pub mod rivals;
 pub mod talk;
 pub mod verify;
 pub mod wasm_target;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use xtask::{control_plane, policies, talk, verify, workspace::Workspace};
+use xtask::{control_plane, policies, rivals, talk, verify, workspace::Workspace};
 
 const HELP: &str = "\
 cargo xtask COMMAND
@@ -16,6 +16,11 @@ cargo xtask COMMAND
   policies         build the WebAssembly policies into target/policies
   crds             write crds/*.yaml from the Rust types
   control-plane    build etcd, Kubernetes and kwok into the cache and print the folder
+  bench-rivals     the same decisions by Karpenter, Cluster Autoscaler and us, in one table
+                     --only H3     one shape or workload (repeatable)
+                     --runs N      runs of each contender (default 10)
+                     --json        every run, as JSON
+                     --cluster-autoscaler DIR   a checkout of Cluster Autoscaler; without it, it is left out
   help             this text
 
 Progress goes to standard error, data to standard output.
@@ -61,6 +66,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
             })?;
             println!("{}", binaries.folder().display());
         }
+        "bench-rivals" => rivals::run(&workspace, &rivals::Options::parse(rest)?)?,
         "help" | "--help" | "-h" => print!("{HELP}"),
         other => bail!("there is no command `{other}`\n\n{HELP}"),
     }

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Run a fake VPSie, to try the controller without an account.
     FakeVpsie(FakeVpsie),
+    /// Tell which pending pod fits on which node, and which rule refuses where not.
+    Fit(Fit),
     /// Print the custom resource definitions as YAML.
     Crds,
     /// Work with policies.
@@ -143,6 +145,19 @@ pub(crate) struct FakeVpsie {
     pub(crate) log_level: String,
 }
 
+/// Each pod that waits is held alone against the cluster as it is; no other waiting pod is placed. The answer is
+/// that of kube-scheduler's filters: nodes that are not ready are judged by their taints.
+#[derive(Debug, Args)]
+pub(crate) struct Fit {
+    /// What `kubectl get … -o json` or `-o yaml` printed, of nodes, pods, namespaces, persistentvolumeclaims,
+    /// persistentvolumes, storageclasses, csinodes, csidrivers and runtimeclasses; `-` is standard input.
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub(crate) from_dump: Vec<PathBuf>,
+    /// Print one JSON object: `feasible` has the nodes of each pod, `refused` the rule for each other node.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
     /// Load a component as the controller does, and print what it says of itself.
@@ -232,6 +247,8 @@ mod tests {
             &["run", "--metrics-addr", "here"],
             &["demo", "--seed", "-1"],
             &["policy", "check"],
+            &["fit"],
+            &["fit", "--from-dump"],
         ] {
             assert_eq!(parse(arguments).unwrap_err().exit_code(), 2, "{arguments:?}");
         }

@@ -72,6 +72,12 @@ fn help_and_version_are_data_and_wrong_usage_is_not() {
             "reading no/such/file",
         ),
         (
+            &["fit", "--from-dump", "no/such/file"],
+            1,
+            "",
+            "reading no/such/file",
+        ),
+        (
             &["policy", "check", "no/such/file.wasm"],
             1,
             "",

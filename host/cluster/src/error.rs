@@ -1,6 +1,6 @@
-//! What can go wrong between the API server and a snapshot.
+//! What can go wrong between the API server, or a file with what it says, and a snapshot.
 
-/// A watch that broke.
+/// A watch that broke, or a dump that says nothing sensible.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("watching {kind:?}s")]
@@ -9,6 +9,9 @@ pub enum Error {
         #[source]
         source: kube::runtime::watcher::Error,
     },
+    /// `place` is the file and, where it was understood that far, the item and the field.
+    #[error("reading {place}: {problem}")]
+    Dump { place: String, problem: String },
 }
 
 impl Error {
@@ -16,6 +19,7 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Watch { .. } => "WatchFailed",
+            Self::Dump { .. } => "InvalidDump",
         }
     }
 }

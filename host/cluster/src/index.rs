@@ -1,12 +1,16 @@
 //! The index: the cluster as far as decisions need it, folded from watch events.
 
+mod dependents;
+
 use crate::convert::{
-    Surroundings, depends_on_surroundings, is_ready, movability, pod_class, protection, taints_of,
+    Judgement, Surroundings, attach_limits, is_ready, movability, pod_class, protection, taints_of,
     unschedulable_since,
 };
 use crate::feed::{Change, Kind};
 use autoscaler_api::{AutoscalerConfig, NodeGroup, Rebalance, ScalingPolicy, VPSieNode};
-use autoscaler_core::model::{Labels, Movability, PodClass, PodKey, ResourceNames, Resources, Taint};
+use autoscaler_core::model::{
+    AttachLimits, Labels, Movability, PodClass, PodKey, ResourceNames, Resources, Taint,
+};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -57,10 +61,12 @@ pub(crate) struct PodEntry {
     pub(crate) class: Arc<PodClass>,
     pub(crate) node: Option<String>,
     pub(crate) owner: Option<String>,
-    pub(crate) movability: Movability,
+    pub(crate) movability: Judgement,
     pub(crate) unschedulable_since_ms: Option<i64>,
+    /// The node that the scheduler makes room on for the waiting pod.
+    pub(crate) nominated: Option<String>,
     /// Kept only where the class depends on volumes or namespaces.
-    raw: Option<Box<Pod>>,
+    raw: Option<Box<dependents::Raw>>,
 }
 
 /// A node as the index keeps it.
@@ -84,6 +90,10 @@ pub(crate) struct NodeEntry {
 pub(crate) struct State {
     pub(crate) resources: ResourceNames,
     pub(crate) around: Surroundings,
+    /// Pods that choose namespaces by their labels.
+    by_namespace: BTreeSet<PodKey>,
+    /// Limits of the CSI drivers, by node.
+    pub(crate) attach_limits: BTreeMap<String, AttachLimits>,
     pub(crate) pods: BTreeMap<PodKey, PodEntry>,
     pub(crate) nodes: BTreeMap<String, NodeEntry>,
     pub(crate) pods_by_node: BTreeMap<String, BTreeSet<PodKey>>,
@@ -204,9 +214,10 @@ impl Index {
 
     /// The pods bound to a node, with what the node's removal means for each.
     pub fn pods_on(&self, node: &str) -> Vec<(PodKey, Movability)> {
+        let now_ms = (self.now)().as_millisecond();
         let state = self.read();
         let keys = state.pods_by_node.get(node).into_iter().flatten();
-        keys.filter_map(|key| Some((key.clone(), state.pods.get(key)?.movability.clone())))
+        keys.filter_map(|key| Some((key.clone(), state.pods.get(key)?.movability.at(now_ms).clone())))
             .collect()
     }
 
@@ -229,25 +240,28 @@ impl State {
             Change::Pod(pod) => self.apply_pod(pod, now_ms),
             Change::Node(node) => self.apply_node(node, now_ms),
             Change::Namespace(object) => {
-                self.around
-                    .namespaces
-                    .insert(object.name_any(), object.labels().clone());
-                self.surroundings_changed();
+                let labels = object.labels().clone();
+                let before = self.around.namespaces.insert(object.name_any(), labels.clone());
+                if before != Some(labels) {
+                    self.namespaces_changed();
+                }
             }
             Change::Claim(object) => {
                 let key = (object.namespace().unwrap_or_default(), object.name_any());
-                self.around.claims.insert(key, (**object).clone());
-                self.surroundings_changed();
+                let concerned = self.around.set_claim(&key, Some(object.clone()));
+                self.classify_anew(concerned);
             }
             Change::Volume(object) => {
-                self.around.volumes.insert(object.name_any(), (**object).clone());
-                self.surroundings_changed();
+                let concerned = self.around.set_volume(&object.name_any(), Some(object.clone()));
+                self.classify_anew(concerned);
             }
             Change::StorageClass(object) => {
-                self.around
-                    .storage_classes
-                    .insert(object.name_any(), (**object).clone());
-                self.surroundings_changed();
+                let concerned = self.around.set_class(&object.name_any(), Some(object.clone()));
+                self.classify_anew(concerned);
+            }
+            Change::CsiNode(object) => {
+                self.attach_limits
+                    .insert(object.name_any(), attach_limits(object));
             }
             Change::Budget(object) => insert(&mut self.budgets, object),
             Change::DaemonSet(object) => insert(&mut self.daemon_sets, object),
@@ -275,14 +289,25 @@ impl State {
                 self.remove_pod(&key, now_ms);
             }
             Kind::Node => drop(self.nodes.remove(&key.name)),
-            Kind::Namespace => drop(self.around.namespaces.remove(&key.name)),
-            Kind::Claim => drop(
-                self.around
-                    .claims
-                    .remove(&(key.namespace.clone(), key.name.clone())),
-            ),
-            Kind::Volume => drop(self.around.volumes.remove(&key.name)),
-            Kind::StorageClass => drop(self.around.storage_classes.remove(&key.name)),
+            Kind::Namespace => {
+                self.around.namespaces.remove(&key.name);
+                self.namespaces_changed();
+            }
+            Kind::Claim => {
+                let concerned = self
+                    .around
+                    .set_claim(&(key.namespace.clone(), key.name.clone()), None);
+                self.classify_anew(concerned);
+            }
+            Kind::Volume => {
+                let concerned = self.around.set_volume(&key.name, None);
+                self.classify_anew(concerned);
+            }
+            Kind::StorageClass => {
+                let concerned = self.around.set_class(&key.name, None);
+                self.classify_anew(concerned);
+            }
+            Kind::CsiNode => drop(self.attach_limits.remove(&key.name)),
             Kind::Budget => drop(self.budgets.remove(key)),
             Kind::DaemonSet => drop(self.daemon_sets.remove(key)),
             Kind::NodeGroup => drop(self.node_groups.remove(key)),
@@ -313,9 +338,14 @@ impl State {
             .as_ref()
             .and_then(|spec| spec.node_name.clone())
             .filter(|name| !name.is_empty());
-        if node.is_none() && pod.metadata.deletion_timestamp.is_some() {
+        let status = pod.status.as_ref();
+        let phase = status.and_then(|status| status.phase.as_deref());
+        let finished = matches!(phase, Some("Succeeded" | "Failed"));
+        if finished || (node.is_none() && pod.metadata.deletion_timestamp.is_some()) {
             return self.remove_pod(&key, now_ms);
         }
+        let raw = self.note_dependence(&key, pod);
+        let nominated = status.and_then(|status| status.nominated_node_name.clone());
         let class = pod_class(pod, &mut self.resources, &self.around);
         let class = self.intern(class);
         let owner = pod
@@ -330,7 +360,8 @@ impl State {
             owner: owner.map(|owner| format!("{}/{}", owner.kind, owner.name)),
             movability: movability(pod),
             unschedulable_since_ms: node.is_none().then(|| unschedulable_since(pod)).flatten(),
-            raw: depends_on_surroundings(pod).then(|| Box::new(pod.clone())),
+            nominated: nominated.filter(|name| !name.is_empty() && node.is_none()),
+            raw,
             node: node.clone(),
         };
         let before = self
@@ -351,6 +382,7 @@ impl State {
     }
 
     fn remove_pod(&mut self, key: &PodKey, now_ms: i64) {
+        self.forget_dependence(key);
         if let Some(node) = self.pods.remove(key).and_then(|pod| pod.node) {
             self.leave(&node, key, now_ms);
         }
@@ -371,7 +403,7 @@ impl State {
         let keys = self.pods_by_node.get(node).into_iter().flatten();
         let busy = keys
             .filter_map(|key| self.pods.get(key))
-            .any(|pod| pod.movability != Movability::Ignored);
+            .any(|pod| !pod.movability.is_ignored());
         if let Some(entry) = self.nodes.get_mut(node) {
             entry.idle_since_ms = if busy {
                 None
@@ -416,28 +448,12 @@ impl State {
         self.classes.insert(class.clone());
         class
     }
-
-    /// Pods with volumes or namespace selectors are few: their classes are made anew.
-    fn surroundings_changed(&mut self) {
-        let dependent: Vec<PodKey> = self
-            .pods
-            .iter()
-            .filter(|(_, pod)| pod.raw.is_some())
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in dependent {
-            let Some(raw) = self.pods.get(&key).and_then(|pod| pod.raw.clone()) else {
-                continue;
-            };
-            let class = pod_class(&raw, &mut self.resources, &self.around);
-            let class = self.intern(class);
-            if let Some(pod) = self.pods.get_mut(&key) {
-                pod.class = class;
-            }
-        }
-    }
 }
 
 fn insert<K: ResourceExt>(map: &mut BTreeMap<ObjectKey, Arc<K>>, object: &Arc<K>) {
     map.insert(ObjectKey::of(&**object), object.clone());
 }
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

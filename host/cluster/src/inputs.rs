@@ -26,9 +26,21 @@ pub struct TemplateHealth {
     pub backoff_until_ms: Option<i64>,
 }
 
+/// Whose view of pods and nodes a snapshot takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// Ours: what passes by itself is looked past, a node that is not ready is closed, and a pod waits once the
+    /// scheduler has said so.
+    #[default]
+    Autoscaler,
+    /// The filters of kube-scheduler: nodes are what is written on them, and every pod without a node waits.
+    Scheduler,
+}
+
 /// What a snapshot needs beside the index.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
+    pub view: View,
     pub now_ms: i64,
     pub seed: u64,
     /// Offerings by datacenter.

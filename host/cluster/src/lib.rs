@@ -9,14 +9,18 @@
 //! plain values. Pods are kept as classes, not as objects: memory follows the number of shapes.
 
 mod convert;
+mod dump;
 mod error;
 mod feed;
+mod fit;
 mod index;
 mod inputs;
 mod snapshot;
 
 pub use convert::labels_of_new_node;
+pub use dump::Dump;
 pub use error::Error;
 pub use feed::{Change, Feed, Kind, Listener};
+pub use fit::Fit;
 pub use index::{Index, ObjectKey};
-pub use inputs::{Inputs, Offering, TemplateHealth};
+pub use inputs::{Inputs, Offering, TemplateHealth, View};

@@ -1,13 +1,15 @@
 //! The index as a snapshot: one immutable value that a decision is a function of.
 
-use crate::convert::{class_of_template, label_selector, labels_of_new_node};
+mod templates;
+
+use crate::convert::label_selector;
 use crate::index::{Index, NodeEntry, ObjectKey, State};
-use crate::inputs::{Inputs, Offering};
+use crate::inputs::{Inputs, View};
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_api::{NodeGroup, VPSieNode};
 use autoscaler_core::model::{
-    ClassId, DisruptionBudget, Group, GroupId, Labels, Movability, Node, NodeId, NodeState, Pod, PodClass,
-    Resources, Snapshot, Taint, TaintEffect, Template, TemplateId,
+    ClassId, DisruptionBudget, Group, GroupId, Node, NodeId, NodeState, Pod, PodClass, Snapshot, Taint,
+    TaintEffect, TemplateId,
 };
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -40,7 +42,10 @@ struct Builder<'a> {
     snapshot: Snapshot,
     group_ids: BTreeMap<ObjectKey, GroupId>,
     template_ids: BTreeMap<(GroupId, String), TemplateId>,
-    daemons: Vec<(PodClass, Resources)>,
+    /// Pods of the DaemonSets, those first that the scheduler would place first.
+    daemons: Vec<PodClass>,
+    /// By template: which of them run on a new node.
+    starters: Vec<Vec<usize>>,
     node_ids: BTreeMap<String, NodeId>,
 }
 
@@ -61,6 +66,7 @@ impl<'a> Builder<'a> {
             group_ids: BTreeMap::new(),
             template_ids: BTreeMap::new(),
             daemons: Vec::new(),
+            starters: Vec::new(),
             node_ids: BTreeMap::new(),
         }
     }
@@ -72,51 +78,6 @@ impl<'a> Builder<'a> {
         self.pods();
         self.budgets();
         self.snapshot
-    }
-
-    fn daemons(&mut self) {
-        for set in self.state.daemon_sets.values() {
-            let Some(template) = set.spec.as_ref().map(|spec| &spec.template) else {
-                continue;
-            };
-            let Some(spec) = template.spec.as_ref() else {
-                continue;
-            };
-            let labels = template
-                .metadata
-                .as_ref()
-                .and_then(|meta| meta.labels.clone())
-                .unwrap_or_default();
-            let namespace = set.namespace().unwrap_or_default();
-            let names = &mut self.snapshot.resources;
-            let class = class_of_template(&namespace, labels, spec, names, &self.state.around);
-            self.daemons.push((class.clone(), class.requests));
-        }
-    }
-
-    fn daemon_overhead(&self, labels: &Labels, taints: &[Taint]) -> Resources {
-        let mut sum = Resources::default();
-        for (class, requests) in &self.daemons {
-            let selected = class
-                .node_selector
-                .iter()
-                .all(|(key, value)| labels.get(key) == Some(value));
-            let affine = class
-                .node_affinity
-                .as_ref()
-                .is_none_or(|selector| selector.matches("", labels));
-            let repelled = taints.iter().any(|taint| {
-                taint.effect != TaintEffect::PreferNoSchedule
-                    && !class
-                        .tolerations
-                        .iter()
-                        .any(|toleration| toleration.tolerates(taint))
-            });
-            if selected && affine && !repelled {
-                sum.add(requests);
-            }
-        }
-        sum
     }
 
     fn groups(&mut self) {
@@ -194,65 +155,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn templates(&mut self, id: GroupId, key: &ObjectKey, object: &NodeGroup) {
-        let spec = &object.spec;
-        let preferred = spec
-            .preferred_instance_type
-            .as_ref()
-            .filter(|name| spec.offering_ids.contains(name));
-        let names: Vec<&String> = if spec.allow_mixed_instances_or_default() {
-            spec.offering_ids.iter().collect()
-        } else {
-            preferred.or(spec.offering_ids.first()).into_iter().collect()
-        };
-        for name in names {
-            let Some(offering) = self.inputs.offering(object, name) else {
-                continue;
-            };
-            let labels = labels_of_new_node(object, name);
-            let taints: Vec<Taint> = spec.taints.iter().flatten().map(taint).collect();
-            let mut allocatable = self
-                .learned(key, name)
-                .unwrap_or_else(|| estimate(offering, &self.inputs.reserved));
-            allocatable.sub(&self.daemon_overhead(&labels, &taints));
-            let health = self
-                .inputs
-                .health
-                .get(&(key.clone(), name.clone()))
-                .cloned()
-                .unwrap_or_default();
-            self.template_ids
-                .insert((id, name.clone()), self.snapshot.templates.len() as TemplateId);
-            self.snapshot.templates.push(Template {
-                group: id,
-                offering: name.clone(),
-                datacenter: spec.datacenter_id.clone(),
-                size: offering.size,
-                labels,
-                taints,
-                allocatable,
-                hourly_micros: offering.hourly_micros,
-                failures: health.failures,
-                backoff_until_ms: health.backoff_until_ms,
-            });
-        }
-    }
-
-    /// What a node of this group and offering really offers, where one has joined: the smallest of them.
-    fn learned(&self, group: &ObjectKey, offering: &str) -> Option<Resources> {
-        let siblings = self.state.vpsie_nodes.iter().filter(|(key, node)| {
-            key.namespace == group.namespace
-                && node.spec.node_group_name == group.name
-                && node.spec.instance_type == offering
-                && node.phase() == Phase::Ready
-        });
-        siblings
-            .filter_map(|(_, node)| self.state.nodes.get(node.node_name()?))
-            .filter(|entry| entry.allocatable.cpu_milli > 0)
-            .map(|entry| entry.allocatable.clone())
-            .min()
-    }
-
     fn nodes(&mut self) {
         let mut ours: BTreeMap<&str, (&ObjectKey, &Arc<VPSieNode>)> = BTreeMap::new();
         let mut planned: Vec<(&ObjectKey, &Arc<VPSieNode>)> = Vec::new();
@@ -295,6 +197,7 @@ impl<'a> Builder<'a> {
         {
             return node;
         }
+        let as_it_stands = self.inputs.view == View::Scheduler;
         let leaving = entry.leaving || owner.is_some_and(|(_, node)| !counts(node));
         let group = owner.and_then(|(key, node)| self.group_of(key, node));
         let template = owner.zip(group).and_then(|((_, node), group)| {
@@ -308,12 +211,15 @@ impl<'a> Builder<'a> {
             taints: entry
                 .taints
                 .iter()
-                .filter(|taint| !(entry.ready && passes(taint)))
+                .filter(|taint| as_it_stands || !(entry.ready && passes(taint)))
                 .cloned()
                 .collect(),
             allocatable: entry.allocatable.clone(),
+            attach_limits: self.attach_limits(name),
             unschedulable: entry.unschedulable,
             state: match (leaving, entry.ready) {
+                // The scheduler knows such nodes by their taints only.
+                _ if as_it_stands => NodeState::Ready,
                 (true, _) => NodeState::Leaving,
                 (false, true) => NodeState::Ready,
                 (false, false) => NodeState::NotReady,
@@ -343,6 +249,7 @@ impl<'a> Builder<'a> {
             labels,
             taints: template.taints.clone(),
             allocatable: template.allocatable.clone(),
+            attach_limits: template.attach_limits.clone(),
             unschedulable: false,
             state: NodeState::Upcoming,
             group: Some(group),
@@ -356,9 +263,16 @@ impl<'a> Builder<'a> {
     }
 
     fn pods(&mut self) {
-        let mut used: BTreeMap<&PodClass, ClassId> = BTreeMap::new();
+        let starting = self.starters.iter().flatten().map(|at| (&self.daemons[*at], 0));
+        let mut used: BTreeMap<&PodClass, ClassId> = starting.collect();
         let mut wanted = Vec::new();
         for (key, entry) in &self.state.pods {
+            // A pod that has been promised a node takes its room, however short it waits.
+            let nominated = entry
+                .nominated
+                .as_ref()
+                .and_then(|name| self.node_ids.get(name))
+                .copied();
             let node = match entry.node.as_deref() {
                 Some(name) => match self.node_ids.get(name) {
                     Some(id) => Some(*id),
@@ -366,10 +280,11 @@ impl<'a> Builder<'a> {
                     None => continue,
                 },
                 None => {
-                    let waits = entry
-                        .unschedulable_since_ms
-                        .is_some_and(|since| self.inputs.now_ms - since >= self.inputs.grace_ms);
-                    if !waits {
+                    let waits = self.inputs.view == View::Scheduler
+                        || entry
+                            .unschedulable_since_ms
+                            .is_some_and(|since| self.inputs.now_ms - since >= self.inputs.grace_ms);
+                    if !waits && nominated.is_none() {
                         continue;
                     }
                     None
@@ -378,24 +293,31 @@ impl<'a> Builder<'a> {
             // DaemonSet pods of a node on its way are in its template already.
             let upcoming =
                 node.is_some_and(|id| self.snapshot.nodes[id as usize].state == NodeState::Upcoming);
-            if upcoming && entry.movability == Movability::Ignored {
+            if upcoming && entry.movability.is_ignored() {
                 continue;
             }
             used.insert(&entry.class, 0);
-            wanted.push((key, entry, node));
+            wanted.push((key, entry, node, nominated));
         }
         for (id, slot) in used.values_mut().enumerate() {
             *slot = id as ClassId;
         }
+        for (template, starters) in self.snapshot.templates.iter_mut().zip(&self.starters) {
+            let classes = starters
+                .iter()
+                .filter_map(|at| used.get(&self.daemons[*at]).copied());
+            template.daemons = classes.collect();
+        }
         self.snapshot.pods = wanted
             .into_iter()
-            .map(|(key, entry, node)| Pod {
+            .map(|(key, entry, node, nominated)| Pod {
                 key: key.clone(),
                 uid: entry.uid.clone(),
                 class: used.get(&*entry.class).copied().unwrap_or_default(),
                 node,
+                nominated,
                 owner: entry.owner.clone(),
-                movability: entry.movability.clone(),
+                movability: entry.movability.at(self.inputs.now_ms).clone(),
                 unschedulable_since_ms: entry.unschedulable_since_ms,
             })
             .collect();
@@ -445,28 +367,6 @@ fn taint(taint: &autoscaler_api::Taint) -> Taint {
             autoscaler_api::TaintEffect::NoExecute => TaintEffect::NoExecute,
         },
     }
-}
-
-/// A first guess at what a node of an offering offers to pods, until one has shown it. It errs low: a guess
-/// that is too high buys nodes that do not help.
-fn estimate(offering: &Offering, reserved: &Resources) -> Resources {
-    const PODS_PER_NODE: i64 = 110;
-    let mut guess = Resources {
-        cpu_milli: i64::from(offering.cpu) * 1000,
-        memory: i64::try_from(offering.memory_mib)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(1 << 20),
-        // The kubelet keeps a tenth of the disk free before it evicts.
-        ephemeral: i64::try_from(offering.disk_gib)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(1 << 30)
-            / 10
-            * 9,
-        pods: PODS_PER_NODE,
-        extended: Vec::new(),
-    };
-    guess.sub(reserved);
-    guess
 }
 
 fn unsigned(number: i32) -> u32 {

@@ -224,19 +224,163 @@ fn templates_follow_the_spec_and_learn_from_nodes() {
 
 #[test]
 fn daemon_sets_take_their_part_of_new_nodes_that_they_run_on() {
-    let daemon = |tolerations: Value| {
-        json!({
+    // Of 1900 thousandths of a core; the group's nodes are tainted and labelled.
+    let cases = [
+        (
+            "it tolerates everything",
+            "/spec/template/spec/tolerations",
+            json!([{"operator": "Exists"}]),
+            1700,
+        ),
+        (
+            "it tolerates nothing",
+            "/spec/template/spec/tolerations",
+            json!([]),
+            1900,
+        ),
+        (
+            "it is being deleted",
+            "/metadata/deletionTimestamp",
+            json!("1970-01-01T00:00:00Z"),
+            1900,
+        ),
+        (
+            "it selects the group",
+            "/spec/template/spec/nodeSelector",
+            json!({"tier": "web"}),
+            1700,
+        ),
+        (
+            "it selects others",
+            "/spec/template/spec/nodeSelector",
+            json!({"tier": "db"}),
+            1900,
+        ),
+        (
+            "it begins with more",
+            "/spec/template/spec/initContainers",
+            json!([
+            {"name": "i", "resources": {"requests": {"cpu": "1"}}}]),
+            900,
+        ),
+        (
+            "it comes with overhead",
+            "/spec/template/spec/overhead",
+            json!({"cpu": "50m"}),
+            1650,
+        ),
+        (
+            "it would not fit",
+            "/spec/template/spec/overhead",
+            json!({"cpu": "2"}),
+            1900,
+        ),
+        (
+            "it needs a device",
+            "/spec/template/spec/overhead",
+            json!({"example.com/gpu": "1"}),
+            1900,
+        ),
+    ];
+    for (why, path, value, want) in cases {
+        let mut set = json!({
             "metadata": {"name": "agent", "namespace": "kube-system"},
-            "spec": {"selector": {}, "template": {"metadata": {}, "spec": {
-                "tolerations": tolerations,
+            "spec": {"selector": {}, "template": {"metadata": {"labels": {"app": "agent"}}, "spec": {
+                "tolerations": [{"key": "dedicated", "operator": "Exists"}],
                 "containers": [{"name": "c", "resources": {"requests": {"cpu": "200m"}}}]}}},
-        })
-    };
-    for (tolerations, want) in [(json!([{"operator": "Exists"}]), 1700), (json!([]), 1900)] {
+        });
+        let (parent, key) = path.rsplit_once('/').unwrap();
+        set.pointer_mut(parent).unwrap()[key] = value;
         let scene = Scene::new(json!({}));
-        let set = serde_json::from_value(daemon(tolerations)).unwrap();
-        scene.index.apply(&Change::DaemonSet(Arc::new(set)));
-        assert_eq!(scene.snapshot().templates[0].allocatable.cpu_milli, want);
+        scene
+            .index
+            .apply(&Change::DaemonSet(Arc::new(serde_json::from_value(set).unwrap())));
+        let snapshot = scene.snapshot();
+        let template = &snapshot.templates[0];
+        assert_eq!(template.allocatable.cpu_milli, want, "{why}");
+        let runs = usize::from(want < 1900);
+        assert_eq!(template.allocatable.pods, 110 - runs as i64, "{why}");
+        let daemons = template
+            .daemons
+            .iter()
+            .map(|class| &snapshot.classes[*class as usize]);
+        assert_eq!(
+            daemons.filter(|class| class.labels["app"] == "agent").count(),
+            runs,
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn what_matters_most_comes_first_on_a_new_node() {
+    let scene = Scene::new(json!({"taints": []}));
+    for (name, priority, cpu) in [
+        ("a", "", "1"),
+        ("b", "system-node-critical", "1500m"),
+        ("c", "", "400m"),
+    ] {
+        let set = json!({
+            "metadata": {"name": name, "namespace": "kube-system"},
+            "spec": {"selector": {}, "template": {"metadata": {}, "spec": {
+                "priorityClassName": priority,
+                "containers": [{"name": name, "resources": {"requests": {"cpu": cpu}}}]}}},
+        });
+        scene
+            .index
+            .apply(&Change::DaemonSet(Arc::new(serde_json::from_value(set).unwrap())));
+    }
+    assert_eq!(
+        scene.snapshot().templates[0].allocatable.cpu_milli,
+        0,
+        "b and c, with no room for a"
+    );
+}
+
+#[test]
+fn new_nodes_have_the_smallest_limit_that_a_node_of_the_group_has_shown() {
+    let scene = Scene::new(json!({}));
+    let csi = |node: &str, count: i32| {
+        let object = json!({"metadata": {"name": node}, "spec": {"drivers": [
+            {"name": "csi", "nodeID": node, "allocatable": {"count": count}}]}});
+        scene.index.apply(&Change::CsiNode(Arc::new(
+            serde_json::from_value(object).unwrap(),
+        )));
+    };
+    assert_eq!(scene.snapshot().templates[0].attach_limits, [].into());
+    for (name, count) in [("web-1", 9), ("web-2", 7), ("web-3", 8)] {
+        let machine = format!("machine-{name}");
+        scene.vpsie_node(name, "Ready", Some(&machine));
+        scene.node(&machine, true, &json!([]));
+        csi(&machine, count);
+    }
+    csi("somebody-else", 1);
+    scene.vpsie_node("web-4", "Joining", None);
+    let snapshot = scene.snapshot();
+    assert_eq!(
+        snapshot.templates[0].attach_limits,
+        [("csi".to_owned(), 7)].into()
+    );
+    let upcoming = snapshot
+        .nodes
+        .iter()
+        .find(|node| node.state == NodeState::Upcoming)
+        .unwrap();
+    assert_eq!(upcoming.attach_limits, [("csi".to_owned(), 7)].into());
+}
+
+#[test]
+fn taints_that_pass_do_not_close_nodes_to_come() {
+    let taints = json!([
+        {"key": "startup-taint.cluster-autoscaler.kubernetes.io/agent", "effect": "NoSchedule"},
+        {"key": "dedicated", "effect": "NoSchedule"},
+    ]);
+    let scene = Scene::new(json!({"taints": taints}));
+    scene.vpsie_node("web-1", "Pending", None);
+    let snapshot = scene.snapshot();
+    for taints in [&snapshot.templates[0].taints, &snapshot.nodes[0].taints] {
+        let keys: Vec<&str> = taints.iter().map(|taint| taint.key.as_str()).collect();
+        assert_eq!(keys, ["dedicated"]);
     }
 }
 

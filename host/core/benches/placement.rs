@@ -2,8 +2,8 @@
 
 use autoscaler_core::decision::questions;
 use autoscaler_core::model::{
-    Group, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey, Resources, Snapshot,
-    SpreadConstraint, Template, WhenUnsatisfiable,
+    AttachLimits, Group, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey,
+    Resources, Snapshot, SpreadConstraint, Template, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::place_pending;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -68,6 +68,7 @@ fn cluster(nodes: u32, pods: u32) -> Arc<Snapshot> {
         uid: number.to_string(),
         class: number % CLASSES,
         node,
+        nominated: None,
         owner: None,
         movability: Movability::Moves,
         unschedulable_since_ms: node.is_none().then_some(0),
@@ -77,6 +78,7 @@ fn cluster(nodes: u32, pods: u32) -> Arc<Snapshot> {
         labels: zone(number),
         taints: Vec::new(),
         allocatable: resources(8000, 32),
+        attach_limits: AttachLimits::new(),
         unschedulable: false,
         state: NodeState::Ready,
         group: Some(0),
@@ -98,6 +100,8 @@ fn cluster(nodes: u32, pods: u32) -> Arc<Snapshot> {
             2000 * (1 + i64::from(number % 8)),
             8 * (1 + i64::from(number % 8)),
         ),
+        daemons: Vec::new(),
+        attach_limits: AttachLimits::new(),
         hourly_micros: 100,
         failures: 0,
         backoff_until_ms: None,

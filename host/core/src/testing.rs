@@ -1,8 +1,9 @@
 //! Small clusters for tests, in few words.
 
 use crate::model::{
-    ClassId, Group, GroupId, LabelSelector, Labels, Movability, Node, NodeId, NodeState, Pod, PodClass,
-    PodKey, Resources, Snapshot, Taint, TaintEffect, Template, TemplateId, Toleration, TolerationOperator,
+    AttachLimits, ClassId, Group, GroupId, LabelSelector, Labels, Movability, Node, NodeId, NodeState, Pod,
+    PodClass, PodKey, Resources, Snapshot, Taint, TaintEffect, Template, TemplateId, Toleration,
+    TolerationOperator,
 };
 use crate::packing::State;
 use std::sync::Arc;
@@ -92,6 +93,7 @@ impl Cluster {
                 pods: 110,
                 extended: Vec::new(),
             },
+            attach_limits: AttachLimits::new(),
             unschedulable: false,
             state: NodeState::Ready,
             group: None,
@@ -114,6 +116,7 @@ impl Cluster {
         node.labels
             .insert(crate::packing::HOSTNAME_LABEL.into(), name.into());
         node.taints = offered.taints;
+        node.attach_limits = offered.attach_limits;
         node.allocatable = offered.allocatable;
         node.hourly_micros = offered.hourly_micros;
         (node.group, node.template) = (Some(offered.group), Some(template));
@@ -171,6 +174,8 @@ impl Cluster {
                 pods: 110,
                 extended: Vec::new(),
             },
+            daemons: Vec::new(),
+            attach_limits: AttachLimits::new(),
             hourly_micros: cpu_milli.unsigned_abs() * 1000,
             failures: 0,
             backoff_until_ms: None,
@@ -203,6 +208,7 @@ impl Cluster {
             },
             class,
             node,
+            nominated: None,
             owner: Some("ReplicaSet/web".into()),
             movability: Movability::Moves,
             unschedulable_since_ms: node.is_none().then_some(self.snapshot.now_ms),

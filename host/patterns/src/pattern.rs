@@ -35,6 +35,16 @@ const PROPORTIONS: [f64; 5] = [0.5, 0.15, 0.35, 0.65, 0.85];
 const FEW_ROWS: usize = 14;
 const MOST_BEGUN: u32 = 24;
 
+/// How many rows [`most_valuable`] looks at, by their number, the pods of the pattern aside.
+pub(crate) fn effort_of(rows: usize) -> usize {
+    let begun = if rows <= FEW_ROWS {
+        2 * rows * MOST_BEGUN as usize
+    } else {
+        0
+    };
+    rows * (2 * PROPORTIONS.len() + begun)
+}
+
 /// The most valuable pattern that a few greedy ways find: by value for the room that a pod takes, with the scarce
 /// resources weighed in several proportions, and by what suits the node best.
 pub(crate) fn most_valuable(

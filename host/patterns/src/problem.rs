@@ -26,4 +26,7 @@ pub struct Problem {
     pub offers: Vec<Offer>,
     /// Nodes of all offers together.
     pub limit: u32,
+    /// How much may be weighed, in rows looked at for a pattern: once it is spent, what is left is bought in the first
+    /// way that comes.
+    pub effort: u64,
 }

@@ -5,9 +5,10 @@
 //! the rest is solved again, and the last few nodes are tried out: each offer as the next one, completed greedily.
 //! All bounds are numbers of steps, so that the same question has the same answer everywhere.
 
-use crate::pattern::{Pattern, by_density, most_valuable};
+use crate::pattern::{Pattern, by_density, effort_of, most_valuable};
 use crate::problem::Problem;
 use crate::simplex::Program;
+use std::cell::Cell;
 
 /// Rounds of one linear program in which patterns join.
 const ROUNDS: usize = 40;
@@ -21,6 +22,8 @@ const PROGRAMS: usize = 24;
 const LAST_NODES: f64 = 5.0;
 /// Offers that are tried as the next node.
 const TRIED: usize = 16;
+/// Entries of a table that cost as much as a row that is looked at for a pattern.
+const ENTRIES: usize = 14;
 
 /// Nodes with their load, and how many of each. What limits leave no place for is missing in them.
 pub fn search(problem: &Problem) -> Vec<(Pattern, u32)> {
@@ -30,10 +33,11 @@ pub fn search(problem: &Problem) -> Vec<(Pattern, u32)> {
         parts: Vec::new(),
         limit: problem.limit,
         patterns: Vec::new(),
+        effort: Cell::new(problem.effort),
         problem,
     };
     for _ in 0..PROGRAMS {
-        if search.is_done() {
+        if search.is_done() || search.is_spent() {
             break;
         }
         let (parts, values) = search.relax();
@@ -43,10 +47,11 @@ pub fn search(problem: &Problem) -> Vec<(Pattern, u32)> {
             break;
         }
     }
-    if !search.is_done() {
+    if !search.is_done() && !search.is_spent() {
         let (_, values) = search.relax();
         search.complete(&values);
     }
+    search.finish();
     search.parts
 }
 
@@ -59,11 +64,36 @@ struct Search<'a> {
     limit: u32,
     /// Found so far.
     patterns: Vec<Pattern>,
+    /// What may still be weighed.
+    effort: Cell<u64>,
 }
 
 impl Search<'_> {
     fn is_done(&self) -> bool {
         self.limit == 0 || self.left.iter().all(|left| *left == 0)
+    }
+
+    fn spend(&self, effort: usize) {
+        self.effort.set(self.effort.get().saturating_sub(effort as u64));
+    }
+
+    fn is_spent(&self) -> bool {
+        self.effort.get() == 0
+    }
+
+    /// The best pattern that is found, at its cost.
+    fn valuable(&self, offer: usize, left: &[u32], values: &[f64]) -> Option<Pattern> {
+        if self.is_spent() {
+            return None;
+        }
+        let pattern = most_valuable(self.problem, offer, left, values);
+        let pods: u32 = pattern
+            .iter()
+            .flat_map(|pattern| &pattern.load)
+            .map(|(_, pods)| *pods)
+            .sum();
+        self.spend(effort_of(left.len()) + left.len() * pods as usize);
+        pattern
     }
 
     fn room(&self, offer: usize) -> u32 {
@@ -116,7 +146,7 @@ impl Search<'_> {
                 ));
             }
         }
-        program.solve(PIVOTS);
+        self.solve(&mut program);
         for _ in 0..ROUNDS {
             let values = program.values();
             let per_node = |offer: usize| -> f64 {
@@ -128,7 +158,7 @@ impl Search<'_> {
             let mut joining: Vec<(f64, Pattern)> = (0..offers.len())
                 .filter(|offer| self.room(*offer) > 0)
                 .filter_map(|offer| {
-                    let pattern = most_valuable(self.problem, offer, &self.left, &values)?;
+                    let pattern = self.valuable(offer, &self.left, &values)?;
                     let gain = (pattern.value(&values) + per_node(offer)) / offers[offer].price;
                     (gain > 1.0 + 1e-6).then_some((gain, pattern))
                 })
@@ -142,7 +172,7 @@ impl Search<'_> {
                 let at = program.add(offers[pattern.offer].price, &pattern.load, &under[pattern.offer]);
                 members.push((at, pattern));
             }
-            program.solve(PIVOTS);
+            self.solve(&mut program);
         }
         let values = program.values()[..self.left.len()].to_vec();
         let parts: Vec<(Pattern, f64)> = program
@@ -154,6 +184,11 @@ impl Search<'_> {
             .collect();
         self.patterns = parts.iter().map(|(pattern, _)| pattern.clone()).collect();
         (parts, values)
+    }
+
+    fn solve(&self, program: &mut Program) {
+        let steps = program.solve(PIVOTS);
+        self.spend(steps * program.rows() * program.rows() / ENTRIES);
     }
 
     /// Buys the whole parts; where there is none, the one node that is nearest to being whole.
@@ -190,7 +225,7 @@ impl Search<'_> {
     /// The last nodes, one by one: the next is the one with which a greedy completion costs least.
     fn complete(&mut self, values: &[f64]) {
         let values: Vec<f64> = values.iter().map(|value| value.max(1e-6)).collect();
-        while !self.is_done() {
+        while !self.is_done() && !self.is_spent() {
             let mut options = self.options(&self.left, &values, self.limit, true);
             options.truncate(TRIED);
             let mut best: Option<((u32, f64), Pattern)> = None;
@@ -219,8 +254,9 @@ impl Search<'_> {
             .filter(|offer| self.room(*offer) > 0 && limit > 0)
             .filter_map(|offer| {
                 let pattern = if thorough {
-                    most_valuable(self.problem, offer, left, values)?
+                    self.valuable(offer, left, values)?
                 } else {
+                    self.spend(2 * left.len());
                     by_density(self.problem, offer, left, values, 0.5, (0, 0))
                 };
                 let value = pattern.value(values);
@@ -231,10 +267,46 @@ impl Search<'_> {
         options
     }
 
+    /// Buys for what is left without weighing much: by the size of pods, the best price for it, and as many nodes
+    /// alike as the pods fill.
+    fn finish(&mut self) {
+        let dearest = |row: usize| {
+            let cheapest = |(offer, at): (usize, &crate::Offer)| {
+                let most = |(capacity, request): (&f64, &f64)| {
+                    (*capacity > 0.0 && *request > 0.0).then(|| request / capacity)
+                };
+                let requests = &self.problem.rows[row].requests;
+                let share = at.capacity.iter().zip(requests).filter_map(most);
+                (self.problem.rows[row].per_node[offer] > 0).then(|| at.price * share.fold(0.0, f64::max))
+            };
+            let costs = self.problem.offers.iter().enumerate().filter_map(cheapest);
+            costs.fold(f64::INFINITY, f64::min)
+        };
+        let values: Vec<f64> = (0..self.left.len())
+            .map(dearest)
+            .map(|value| if value.is_finite() { value.max(1e-6) } else { 0.0 })
+            .collect();
+        while !self.is_done() {
+            let best = self
+                .options(&self.left, &values, self.limit, false)
+                .into_iter()
+                .next();
+            let Some((_, pattern)) = best else { return };
+            let alike = pattern
+                .load
+                .iter()
+                .map(|(row, pods)| self.left[*row] / pods)
+                .min();
+            if !self.buy(&pattern, alike.unwrap_or(1)) {
+                return;
+            }
+        }
+    }
+
     /// Pods that stay without a place, and the price of the nodes, when the best price for the value always wins.
     fn greedy(&self, mut left: Vec<u32>, values: &[f64], mut limit: u32) -> (u32, f64) {
         let mut price = 0.0;
-        while left.iter().any(|pods| *pods > 0) {
+        while left.iter().any(|pods| *pods > 0) && !self.is_spent() {
             let options = self.options(&left, values, limit, false);
             let Some((_, pattern)) = options.into_iter().next() else {
                 break;

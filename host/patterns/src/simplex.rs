@@ -85,9 +85,13 @@ impl Program {
         values
     }
 
-    /// Improves until nothing does, or for so many steps.
-    pub(crate) fn solve(&mut self, steps: usize) {
-        for _ in 0..steps {
+    pub(crate) fn rows(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// Improves until nothing does, or for so many steps. Returns how many it took.
+    pub(crate) fn solve(&mut self, steps: usize) -> usize {
+        for step in 0..steps {
             let values = self.values();
             let gain = |column: &Column| {
                 column
@@ -104,11 +108,12 @@ impl Program {
                     best = Some((gain, at));
                 }
             }
-            let Some((_, entering)) = best else { return };
+            let Some((_, entering)) = best else { return step };
             if !self.pivot(entering) {
-                return;
+                return step;
             }
         }
+        steps
     }
 
     /// Brings a column into the basis. False where it could grow without bound, which a price above 0 excludes.

@@ -9,9 +9,9 @@ use autoscaler_core::decision::{
     propose_growth, propose_removals, questions,
 };
 use autoscaler_core::model::{
-    Group, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodAffinityTerm, PodClass, PodKey,
-    Resources, Snapshot, SpreadConstraint, Taint, TaintEffect, Template, Toleration, TolerationOperator,
-    WhenUnsatisfiable,
+    AttachLimits, Group, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodAffinityTerm, PodClass,
+    PodKey, Resources, Snapshot, SpreadConstraint, Taint, TaintEffect, Template, Toleration,
+    TolerationOperator, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::{Placement, WhatIf, place_pending};
 use autoscaler_policy::{Binding, Decision};
@@ -48,6 +48,8 @@ fn template(group: u32, offering: &str, cores: i64, hourly_micros: u64, taints: 
         labels: Labels::new(),
         taints,
         allocatable: size(cores),
+        daemons: Vec::new(),
+        attach_limits: AttachLimits::new(),
         hourly_micros,
         failures: 0,
         backoff_until_ms: None,
@@ -85,6 +87,7 @@ fn pods(snapshot: &mut Snapshot, class: u32, count: u32, node: Option<u32>) {
             uid: format!("uid-{number}"),
             class,
             node,
+            nominated: None,
             owner: Some("ReplicaSet/web".to_owned()),
             movability: Movability::Moves,
             unschedulable_since_ms: node.is_none().then_some(NOW - 1000),
@@ -333,6 +336,7 @@ fn surplus_nodes_go_as_long_as_their_pods_find_a_place() {
             labels: Labels::new(),
             taints: Vec::new(),
             allocatable: size(8),
+            attach_limits: AttachLimits::new(),
             unschedulable: false,
             state: NodeState::Ready,
             group: Some(0),

@@ -18,6 +18,9 @@ const MOST_TRIALS: u64 = 60;
 const LEAST_TRIALS: u64 = 6;
 const PODS_TRIED: u64 = 60_000;
 
+/// What the searches of one decision may weigh: a part of the default fuel.
+const EFFORT: u64 = 600_000;
+
 pub(crate) struct Plan<'a> {
     snapshot: &'a Snapshot,
     /// By group in the order of the demand, the dearest first.
@@ -114,7 +117,7 @@ impl<'a> Plan<'a> {
             if pods.is_empty() || room == 0 {
                 continue;
             }
-            any |= self.buy_for(demand, &pods, room, mixed);
+            any |= self.buy_for(demand, &pods, room, mixed, round);
         }
         any
     }
@@ -138,8 +141,17 @@ impl<'a> Plan<'a> {
         left.filter(|count| count.pods > 0).collect()
     }
 
-    fn buy_for(&mut self, demand: &GroupDemand, pods: &[ClassCount], room: u32, mixed: bool) -> bool {
-        let mut posed = Posed::new(self.snapshot, demand.group, pods, room);
+    fn buy_for(
+        &mut self,
+        demand: &GroupDemand,
+        pods: &[ClassCount],
+        room: u32,
+        mixed: bool,
+        round: u32,
+    ) -> bool {
+        // The first round counts most; later ones have little left to place.
+        let effort = EFFORT / self.snapshot.demand.len().max(1) as u64 / (1 << round.min(16));
+        let mut posed = Posed::new(self.snapshot, demand.group, pods, room, effort);
         for (offer, template) in posed.problem.offers.iter_mut().zip(&posed.templates) {
             let bought = self
                 .additions
@@ -323,6 +335,7 @@ fn cheapest_alone(problem: &Problem) -> Vec<u32> {
     let mut best: Option<((u64, f64), usize, u32)> = None;
     for offer in 0..problem.offers.len() {
         let mut alone = problem.clone();
+        alone.effort = problem.effort / problem.offers.len() as u64;
         alone.offers = vec![problem.offers[offer].clone()];
         for row in &mut alone.rows {
             row.per_node = vec![row.per_node[offer]];

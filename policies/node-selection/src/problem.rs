@@ -26,7 +26,7 @@ const SOLITUDE: f64 = 1.0;
 
 impl Posed {
     /// The problem of these pods in this group.
-    pub(crate) fn new(snapshot: &Snapshot, group: u32, pods: &[ClassCount], limit: u32) -> Self {
+    pub(crate) fn new(snapshot: &Snapshot, group: u32, pods: &[ClassCount], limit: u32, effort: u64) -> Self {
         let takes_any = |template: &u32| {
             let pending = &snapshot.pending;
             pods.iter()
@@ -59,6 +59,7 @@ impl Posed {
                 rows: rows(snapshot, &templates, pods),
                 offers,
                 limit,
+                effort,
             },
             templates,
         };

@@ -1,8 +1,8 @@
 //! Classes that one group cannot take alone, because their pods have to spread over groups: topology spread over
 //! zones, where each zone is a group.
 //!
-//! No column tells that; the oracle does. It is offered nodes of every group for one class. Where it uses several
-//! groups although the first has enough, the class is shared among them as the nodes are that it used.
+//! No column tells that; the oracle does. It is offered nodes of every group for one class. Where it uses others
+//! although the first has enough, the class is shared among them as the nodes are that it used.
 
 use crate::decide::offers;
 use policy_sdk::ClassCount;
@@ -52,8 +52,8 @@ impl<'a> Sharing<'a> {
         let places: Vec<u64> = (0..offers.len())
             .map(|at| u64::from(outcome.used_of(at)) * u64::from(offers[at].per_node))
             .collect();
-        let used = places.iter().filter(|places| **places > 0).count();
-        if !alone || used < 2 {
+        let elsewhere: u64 = places.iter().skip(1).sum();
+        if !alone || elsewhere == 0 {
             return Vec::new();
         }
         // In proportion, so that the parts make up the whole.

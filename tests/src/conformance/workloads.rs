@@ -144,9 +144,15 @@ pub(super) async fn scale(s: &mut Session) -> Result<()> {
     );
     let patched = s.patch("merge", &path, json!({"spec": {"replicas": 0}})).await?;
     s.note("patch", &patched, &["spec"]);
-    let mut more = s.get(&path).await?.body;
-    more["spec"]["replicas"] = json!(2);
-    let put = s.put(&path, more.clone()).await?;
+    // The controller writes the status at any moment: whoever puts a whole object must read and try again.
+    let (mut more, put) = loop {
+        let mut more = s.get(&path).await?.body;
+        more["spec"]["replicas"] = json!(2);
+        let put = s.put(&path, more.clone()).await?;
+        if put.code != 409 {
+            break (more, put);
+        }
+    };
     s.note("put", &put, &["spec"]);
     more["metadata"]["resourceVersion"] = made.body["metadata"]["resourceVersion"].clone();
     let stale = s.put(&path, more).await?;

@@ -80,9 +80,13 @@ impl Layout<'_> {
         ])
     }
 
-    pub(super) fn apiserver(&self) -> Vec<String> {
+    /// `alone` leaves out the admission plugins whose work a controller takes back or goes on with.
+    pub(super) fn apiserver(&self, alone: bool) -> Vec<String> {
         let of = self.credentials;
+        let counts_on_controllers = "ServiceAccount,StorageObjectInUseProtection,TaintNodesByCondition";
+        let left_out = if alone { counts_on_controllers } else { "" };
         flags(&[
+            ("disable-admission-plugins", left_out.into()),
             (
                 "etcd-servers",
                 format!("http://127.0.0.1:{}", self.ports.etcd_clients),

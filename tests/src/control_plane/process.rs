@@ -74,16 +74,20 @@ impl Process {
             .with_context(|| format!("looking after {}", self.name))?
         {
             None => Ok(()),
-            Some(status) => bail!("{} ended with {status}:\n{}", self.name, self.log_tail()),
+            Some(status) => bail!("ended with {status}: {}", self.log_tail()),
         }
     }
 
-    /// The last lines that the child logged.
+    /// The last lines that the child logged, under its name.
     pub(super) fn log_tail(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(20)..].join("\n")
+        format!(
+            "{}:\n{}",
+            self.name,
+            lines[lines.len().saturating_sub(20)..].join("\n")
+        )
     }
 
     /// Tells the guard to kill the child, without waiting for it.

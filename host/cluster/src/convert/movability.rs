@@ -1,21 +1,75 @@
 //! What the removal of its node means for a pod: it moves, it does not matter, or it forbids the removal.
 
 use super::node::DO_NOT_DISRUPT;
+use autoscaler_api::duration::parse_duration;
 use autoscaler_core::model::Movability;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Volume};
 
 const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+const SAFE_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
-/// Judges one pod. The words are those that users of Cluster Autoscaler know.
-pub(crate) fn movability(pod: &Pod) -> Movability {
-    let annotation = |key: &str| {
-        pod.metadata
-            .annotations
-            .as_ref()
-            .and_then(|all| all.get(key))
-            .map(String::as_str)
+/// The movability of a pod over time.
+#[derive(Clone, Debug)]
+pub(crate) struct Judgement {
+    lasting: Movability,
+    /// What holds before a moment, in milliseconds since the epoch. Few pods have one: the box keeps the others
+    /// small.
+    until: Option<Box<(i64, Movability)>>,
+}
+
+impl Judgement {
+    /// What holds at this time.
+    pub(crate) fn at(&self, now_ms: i64) -> &Movability {
+        match self.until.as_deref() {
+            Some((end, movability)) if now_ms < *end => movability,
+            _ => &self.lasting,
+        }
+    }
+
+    /// Whether the pod does not matter, at any time.
+    pub(crate) fn is_ignored(&self) -> bool {
+        self.lasting == Movability::Ignored
+    }
+}
+
+/// Judges one pod. The words are those that users of Cluster Autoscaler and Karpenter know.
+pub(crate) fn movability(pod: &Pod) -> Judgement {
+    let lasting = lasting(pod);
+    let until = match &lasting {
+        Movability::Ignored => None,
+        _ => undisturbed_until(pod).map(|(end_ms, value)| {
+            let name = pod.metadata.name.as_deref().unwrap_or_default();
+            let text = format!("pod {name} carries {DO_NOT_DISRUPT}={value}");
+            Box::new((
+                end_ms,
+                Movability::Blocks("NotSafeToEvictAnnotation".to_owned(), text),
+            ))
+        }),
     };
+    Judgement { lasting, until }
+}
+
+fn annotation<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
+    let all = pod.metadata.annotations.as_ref()?;
+    all.get(key).map(String::as_str)
+}
+
+/// A pod may ask for quiet for a time from its start. A text that is no such time counts as none; a pod whose
+/// start is not known yet has all of it before it.
+fn undisturbed_until(pod: &Pod) -> Option<(i64, &str)> {
+    let value = annotation(pod, DO_NOT_DISRUPT)?;
+    if pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let span = i64::try_from(parse_duration(value).ok()?.as_millis()).ok()?;
+    let start = pod.status.as_ref().and_then(|status| status.start_time.as_ref());
+    let end = start.map_or(i64::MAX, |start| start.0.as_millisecond().saturating_add(span));
+    (span > 0).then_some((end, value))
+}
+
+/// What holds once no time protects the pod.
+fn lasting(pod: &Pod) -> Movability {
     let owner = pod
         .metadata
         .owner_references
@@ -24,23 +78,33 @@ pub(crate) fn movability(pod: &Pod) -> Movability {
         .find(|owner| owner.controller == Some(true));
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     let finished = matches!(phase, Some("Succeeded" | "Failed"));
-    if finished || annotation(MIRROR).is_some() || owner.is_some_and(|owner| owner.kind == "DaemonSet") {
+    if finished || annotation(pod, MIRROR).is_some() || owner.is_some_and(|owner| owner.kind == "DaemonSet") {
         return Movability::Ignored;
+    }
+    // Whoever deleted it has decided. Its room counts until it is gone: it may still be at work.
+    if pod.metadata.deletion_timestamp.is_some() {
+        return Movability::Moves;
     }
     let blocks = |code: &str, text: String| Movability::Blocks(code.to_owned(), text);
     let name = pod.metadata.name.as_deref().unwrap_or_default();
-    if annotation(DO_NOT_DISRUPT) == Some("true") {
+    if annotation(pod, DO_NOT_DISRUPT) == Some("true") {
         return blocks(
             "NotSafeToEvictAnnotation",
             format!("pod {name} carries {DO_NOT_DISRUPT}"),
         );
     }
-    match annotation(SAFE_TO_EVICT) {
+    match annotation(pod, SAFE_TO_EVICT) {
         Some("true") => return Movability::Moves,
         Some("false") => {
             return blocks(
                 "NotSafeToEvictAnnotation",
                 format!("pod {name} carries {SAFE_TO_EVICT}=false"),
+            );
+        }
+        Some("on-completion") => {
+            return blocks(
+                "BlockedByOnCompletionPod",
+                format!("pod {name} is to end by itself ({SAFE_TO_EVICT}=on-completion)"),
             );
         }
         _ => {}
@@ -51,20 +115,22 @@ pub(crate) fn movability(pod: &Pod) -> Movability {
             format!("pod {name} has no controller that would replace it"),
         );
     }
-    let host_path = pod
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.volumes.as_ref())
-        .into_iter()
-        .flatten()
-        .find(|volume| volume.host_path.is_some());
-    if let Some(volume) = host_path {
-        return blocks(
+    match data_of_node(pod) {
+        Some(volume) => blocks(
             "LocalStorageRequested",
             format!("pod {name} keeps data of the node (volume {})", volume.name),
-        );
+        ),
+        None => Movability::Moves,
     }
-    Movability::Moves
+}
+
+/// A volume whose data stays behind, and that the pod's author did not release.
+fn data_of_node(pod: &Pod) -> Option<&Volume> {
+    let released = annotation(pod, SAFE_VOLUMES).unwrap_or_default();
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
+    volumes.into_iter().flatten().find(|volume| {
+        volume.host_path.is_some() && !released.split(',').any(|name| name.trim() == volume.name)
+    })
 }
 
 #[cfg(test)]
@@ -118,6 +184,29 @@ mod tests {
                 "LocalStorageRequested",
             ),
             (
+                "data of the node that was released by name",
+                serde_json::json!({"metadata": {"ownerReferences": owner("ReplicaSet"), "annotations": {SAFE_VOLUMES: "u, v"}},
+                    "spec": {"containers": [], "volumes": [{"name": "v", "hostPath": {"path": "/data"}}]}}),
+                "moves",
+            ),
+            (
+                "data of the node, one volume of two released",
+                serde_json::json!({"metadata": {"ownerReferences": owner("ReplicaSet"), "annotations": {SAFE_VOLUMES: "v"}},
+                    "spec": {"containers": [], "volumes": [
+                        {"name": "v", "hostPath": {"path": "/data"}}, {"name": "w", "hostPath": {"path": "/more"}}]}}),
+                "LocalStorageRequested",
+            ),
+            (
+                "ends by itself",
+                serde_json::json!({"metadata": {"ownerReferences": owner("Job"), "annotations": {SAFE_TO_EVICT: "on-completion"}}}),
+                "BlockedByOnCompletionPod",
+            ),
+            (
+                "bare, but being deleted",
+                serde_json::json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}),
+                "moves",
+            ),
+            (
                 "scratch space",
                 serde_json::json!({"metadata": {"ownerReferences": owner("ReplicaSet")},
                     "spec": {"containers": [], "volumes": [{"name": "v", "emptyDir": {}}]}}),
@@ -125,12 +214,56 @@ mod tests {
             ),
         ];
         for (name, pod, want) in cases {
-            let got = match movability(&serde_json::from_value(pod).unwrap()) {
-                Movability::Moves => "moves".to_owned(),
-                Movability::Ignored => "ignored".to_owned(),
-                Movability::Blocks(code, _) => code,
-            };
-            assert_eq!(got, want, "{name}");
+            assert_eq!(word(&judged(pod), 0), want, "{name}");
+        }
+    }
+
+    fn judged(pod: serde_json::Value) -> Judgement {
+        movability(&serde_json::from_value(pod).unwrap())
+    }
+
+    fn word(judgement: &Judgement, now_ms: i64) -> &str {
+        match judgement.at(now_ms) {
+            Movability::Moves => "moves",
+            Movability::Ignored => "ignored",
+            Movability::Blocks(code, _) => code,
+        }
+    }
+
+    #[test]
+    fn quiet_ends() {
+        let owner = serde_json::json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "o", "uid": "u", "controller": true}]);
+        let start = "1970-01-01T00:01:40Z";
+        let blocked = "NotSafeToEvictAnnotation";
+        for (value, started, deleted, cases) in [
+            (
+                "10m",
+                true,
+                false,
+                vec![(0, blocked), (699_999, blocked), (700_000, "moves")],
+            ),
+            ("10m", false, false, vec![(i64::MAX - 1, blocked)]),
+            ("10m", true, true, vec![(0, "moves")]),
+            ("0s", true, false, vec![(0, "moves")]),
+            ("-5m", true, false, vec![(0, "moves")]),
+            ("soon", true, false, vec![(0, "moves")]),
+            ("false", true, false, vec![(0, "moves")]),
+            ("true", true, false, vec![(i64::MAX, blocked)]),
+        ] {
+            let mut pod = serde_json::json!({
+                "metadata": {"ownerReferences": owner, "annotations": {DO_NOT_DISRUPT: value}},
+                "status": {},
+            });
+            if started {
+                pod["status"]["startTime"] = start.into();
+            }
+            if deleted {
+                pod["metadata"]["deletionTimestamp"] = start.into();
+            }
+            let judgement = judged(pod);
+            for (now_ms, want) in cases {
+                assert_eq!(word(&judgement, now_ms), want, "{value} at {now_ms}");
+            }
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use super::requests::resources;
 use autoscaler_api::labels;
-use autoscaler_core::model::{Labels, ResourceNames, Resources, Taint, TaintEffect};
+use autoscaler_core::model::{AttachLimits, Labels, ResourceNames, Resources, Taint, TaintEffect};
 use k8s_openapi::api::core::v1::{Node, Taint as KubeTaint};
+use k8s_openapi::api::storage::v1::CSINode;
 
 /// What a node offers to pods.
 pub(crate) fn allocatable(node: &Node, names: &mut ResourceNames) -> Resources {
@@ -13,6 +14,15 @@ pub(crate) fn allocatable(node: &Node, names: &mut ResourceNames) -> Resources {
             .and_then(|status| status.allocatable.as_ref()),
         names,
     )
+}
+
+/// How many volumes each CSI driver attaches to the node of this name; drivers without a limit are not listed.
+pub(crate) fn attach_limits(node: &CSINode) -> AttachLimits {
+    let limit = |driver: &k8s_openapi::api::storage::v1::CSINodeDriver| {
+        let count = driver.allocatable.as_ref()?.count?;
+        Some((driver.name.clone(), u32::try_from(count).unwrap_or(0)))
+    };
+    node.spec.drivers.iter().filter_map(limit).collect()
 }
 
 /// Whether the kubelet reports the node ready.

@@ -1,37 +1,28 @@
 //! Pods as classes: everything that decides where a pod may run, and nothing else.
 
-use super::requests::requests_of_template;
+use super::requests::{requests_of_pod, requests_of_template};
+use super::selectors::{label_selector, node_selector, with_label_keys};
+use super::surroundings::Surroundings;
+use super::volumes;
 use autoscaler_core::model::{
-    HostPort, LabelOperator, LabelRequirement, LabelSelector, Labels, NodeSelector, NodeSelectorTerm,
-    PodAffinityTerm, PodClass, ResourceNames, SpreadConstraint, TaintEffect, Toleration, TolerationOperator,
-    WhenUnsatisfiable,
+    HostPort, Labels, PodAffinityTerm, PodClass, ResourceNames, SpreadConstraint, TaintEffect, Toleration,
+    TolerationOperator, WhenUnsatisfiable,
 };
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
-use std::collections::BTreeMap;
 
-/// Objects beside the pod that decide where it may run.
-#[derive(Default)]
-pub(crate) struct Surroundings {
-    /// Labels of namespaces, for namespace selectors.
-    pub(crate) namespaces: BTreeMap<String, Labels>,
-    /// Claims by namespace and name.
-    pub(crate) claims: BTreeMap<(String, String), core::PersistentVolumeClaim>,
-    pub(crate) volumes: BTreeMap<String, core::PersistentVolume>,
-    pub(crate) storage_classes: BTreeMap<String, k8s_openapi::api::storage::v1::StorageClass>,
+/// Whether the pod chooses namespaces by their labels.
+pub(crate) fn selects_namespaces(pod: &core::Pod) -> bool {
+    let selects = |term: &core::PodAffinityTerm| {
+        term.namespace_selector
+            .as_ref()
+            .is_some_and(|selector| !selects_all(selector))
+    };
+    pod.spec.iter().flat_map(terms).any(selects)
 }
 
-/// Whether the class of a pod changes when its surroundings do.
-pub(crate) fn depends_on_surroundings(pod: &core::Pod) -> bool {
-    let Some(spec) = pod.spec.as_ref() else {
-        return false;
-    };
-    let claims = spec
-        .volumes
-        .iter()
-        .flatten()
-        .any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some());
-    claims || terms(spec).any(|term| term.namespace_selector.is_some())
+fn selects_all(selector: &meta::LabelSelector) -> bool {
+    label_selector(selector).is_empty()
 }
 
 fn terms(spec: &core::PodSpec) -> impl Iterator<Item = &core::PodAffinityTerm> {
@@ -74,9 +65,16 @@ pub(crate) fn pod_class(pod: &core::Pod, names: &mut ResourceNames, around: &Sur
             ..PodClass::default()
         };
     };
-    let mut class = class_of_template(&namespace, labels, spec, names, around);
-    class.volume_topology = volume_topology(pod, spec, &namespace, around);
-    class
+    let volumes = volumes::read(pod, spec, &namespace, around);
+    PodClass {
+        requests: requests_of_pod(pod, spec, names),
+        volume_topology: volumes.topology,
+        attachments: volumes.attachments,
+        exclusive_claims: volumes.exclusive_claims,
+        disks: volumes.disks,
+        terminating: pod.metadata.deletion_timestamp.is_some(),
+        ..class_of_template(&namespace, labels, spec, names, around)
+    }
 }
 
 /// The class that a pod template would have; its volumes are not looked at.
@@ -106,7 +104,6 @@ pub(crate) fn class_of_template(
         node_affinity: node
             .and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref())
             .map(node_selector),
-        volume_topology: None,
         pod_affinity: required(
             with.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref()),
         ),
@@ -121,6 +118,7 @@ pub(crate) fn class_of_template(
             .collect(),
         host_ports: host_ports(spec),
         labels,
+        ..PodClass::default()
     }
 }
 
@@ -145,75 +143,6 @@ fn toleration(toleration: &core::Toleration) -> Option<Toleration> {
     })
 }
 
-fn requirement(key: &str, operator: &str, values: Option<&Vec<String>>) -> Option<LabelRequirement> {
-    let operator = match operator {
-        "In" => LabelOperator::In,
-        "NotIn" => LabelOperator::NotIn,
-        "Exists" => LabelOperator::Exists,
-        "DoesNotExist" => LabelOperator::DoesNotExist,
-        "Gt" => LabelOperator::Gt,
-        "Lt" => LabelOperator::Lt,
-        _ => return None,
-    };
-    Some(LabelRequirement {
-        key: key.to_owned(),
-        operator,
-        values: values.cloned().unwrap_or_default(),
-    })
-}
-
-fn node_selector(selector: &core::NodeSelector) -> NodeSelector {
-    let requirements = |list: Option<&Vec<core::NodeSelectorRequirement>>| {
-        list.into_iter()
-            .flatten()
-            .filter_map(|r| requirement(&r.key, &r.operator, r.values.as_ref()))
-            .collect()
-    };
-    let term = |term: &core::NodeSelectorTerm| NodeSelectorTerm {
-        match_expressions: requirements(term.match_expressions.as_ref()),
-        match_fields: requirements(term.match_fields.as_ref()),
-    };
-    NodeSelector {
-        terms: selector.node_selector_terms.iter().map(term).collect(),
-    }
-}
-
-pub(crate) fn label_selector(selector: &meta::LabelSelector) -> LabelSelector {
-    LabelSelector {
-        match_labels: selector.match_labels.clone().unwrap_or_default(),
-        match_expressions: selector
-            .match_expressions
-            .iter()
-            .flatten()
-            .filter_map(|r| requirement(&r.key, &r.operator, r.values.as_ref()))
-            .collect(),
-    }
-}
-
-/// Folds `matchLabelKeys` (and its opposite) into a selector: the pod's own values are required.
-fn with_label_keys(
-    selector: Option<&meta::LabelSelector>,
-    matching: Option<&Vec<String>>,
-    mismatching: Option<&Vec<String>>,
-    labels: &Labels,
-) -> Option<LabelSelector> {
-    let mut selector = label_selector(selector?);
-    let mut fold = |keys: Option<&Vec<String>>, operator: LabelOperator| {
-        for key in keys.into_iter().flatten() {
-            if let Some(value) = labels.get(key) {
-                selector.match_expressions.push(LabelRequirement {
-                    key: key.clone(),
-                    operator,
-                    values: vec![value.clone()],
-                });
-            }
-        }
-    };
-    fold(matching, LabelOperator::In);
-    fold(mismatching, LabelOperator::NotIn);
-    Some(selector)
-}
-
 fn affinity_term(
     term: &core::PodAffinityTerm,
     namespace: &str,
@@ -221,27 +150,39 @@ fn affinity_term(
     around: &Surroundings,
 ) -> PodAffinityTerm {
     let mut namespaces = term.namespaces.clone().unwrap_or_default();
-    if let Some(selector) = term.namespace_selector.as_ref() {
-        let selector = label_selector(selector);
-        let chosen = around
-            .namespaces
-            .iter()
-            .filter(|(_, labels)| selector.matches(labels));
-        namespaces.extend(chosen.map(|(name, _)| name.clone()));
-    } else if namespaces.is_empty() {
-        namespaces.push(namespace.to_owned());
+    let selector = with_label_keys(
+        term.label_selector.as_ref(),
+        term.match_label_keys.as_ref(),
+        term.mismatch_label_keys.as_ref(),
+        labels,
+    );
+    let mut sought_everywhere = false;
+    match term.namespace_selector.as_ref() {
+        // No list means every namespace.
+        Some(all) if selects_all(all) => namespaces.clear(),
+        Some(some) => {
+            let some = label_selector(some);
+            let chosen = around
+                .namespaces
+                .iter()
+                .filter(|(_, labels)| some.matches(labels));
+            namespaces.extend(chosen.map(|(name, _)| name.clone()));
+            sought_everywhere = some.matches(&Labels::new());
+            if namespaces.is_empty() {
+                // No pod has it.
+                namespaces.push(String::new());
+            }
+        }
+        None if namespaces.is_empty() => namespaces.push(namespace.to_owned()),
+        None => {}
     }
     namespaces.sort();
     namespaces.dedup();
     PodAffinityTerm {
-        selector: with_label_keys(
-            term.label_selector.as_ref(),
-            term.match_label_keys.as_ref(),
-            term.mismatch_label_keys.as_ref(),
-            labels,
-        ),
+        selector,
         topology_key: term.topology_key.clone(),
         namespaces,
+        sought_everywhere,
     }
 }
 
@@ -294,87 +235,4 @@ fn host_ports(spec: &core::PodSpec) -> Vec<HostPort> {
     ports.sort();
     ports.dedup();
     ports
-}
-
-/// Where the volumes of a pod can be reached: the conjunction of the bound volumes' node affinity, and of the
-/// allowed topologies of classes that bind late.
-fn volume_topology(
-    pod: &core::Pod,
-    spec: &core::PodSpec,
-    namespace: &str,
-    around: &Surroundings,
-) -> Option<NodeSelector> {
-    let pod_name = pod.metadata.name.as_deref().unwrap_or_default();
-    let mut sum: Option<NodeSelector> = None;
-    for volume in spec.volumes.iter().flatten() {
-        let claim = match (&volume.persistent_volume_claim, &volume.ephemeral) {
-            (Some(source), _) => source.claim_name.clone(),
-            (None, Some(_)) => format!("{pod_name}-{}", volume.name),
-            (None, None) => continue,
-        };
-        let Some(claim) = around
-            .claims
-            .get(&(namespace.to_owned(), claim))
-            .and_then(|claim| claim.spec.as_ref())
-        else {
-            continue;
-        };
-        let bound = claim
-            .volume_name
-            .as_ref()
-            .and_then(|name| around.volumes.get(name));
-        let place = match bound {
-            Some(volume) => volume
-                .spec
-                .as_ref()
-                .and_then(|spec| spec.node_affinity.as_ref())
-                .and_then(|affinity| affinity.required.as_ref())
-                .map(node_selector),
-            None => claim
-                .storage_class_name
-                .as_ref()
-                .and_then(|name| allowed_topologies(around.storage_classes.get(name)?)),
-        };
-        sum = match (sum, place) {
-            (Some(a), Some(b)) => Some(conjunction(&a, &b)),
-            (a, b) => a.or(b),
-        };
-    }
-    sum
-}
-
-fn allowed_topologies(class: &k8s_openapi::api::storage::v1::StorageClass) -> Option<NodeSelector> {
-    let topologies = class.allowed_topologies.as_ref()?;
-    let term = |term: &core::TopologySelectorTerm| NodeSelectorTerm {
-        match_expressions: term
-            .match_label_expressions
-            .iter()
-            .flatten()
-            .filter_map(|expression| requirement(&expression.key, "In", Some(&expression.values)))
-            .collect(),
-        match_fields: Vec::new(),
-    };
-    Some(NodeSelector {
-        terms: topologies.iter().map(term).collect(),
-    })
-}
-
-/// Both selectors at once: every pair of their terms.
-fn conjunction(a: &NodeSelector, b: &NodeSelector) -> NodeSelector {
-    let join = |x: &NodeSelectorTerm, y: &NodeSelectorTerm| NodeSelectorTerm {
-        match_expressions: x
-            .match_expressions
-            .iter()
-            .chain(&y.match_expressions)
-            .cloned()
-            .collect(),
-        match_fields: x.match_fields.iter().chain(&y.match_fields).cloned().collect(),
-    };
-    NodeSelector {
-        terms: a
-            .terms
-            .iter()
-            .flat_map(|x| b.terms.iter().map(move |y| join(x, y)))
-            .collect(),
-    }
 }

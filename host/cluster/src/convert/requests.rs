@@ -3,7 +3,7 @@
 
 use autoscaler_core::model::{ResourceNames, Resources};
 use autoscaler_core::quantity;
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::collections::BTreeMap;
 
@@ -39,14 +39,58 @@ fn of_container(container: &Container, names: &mut ResourceNames) -> Resources {
 
 /// What one pod of this spec requests, `pods: 1` included.
 pub(crate) fn requests_of_template(spec: &PodSpec, names: &mut ResourceNames) -> Resources {
+    sum(spec, names, &|container, names| of_container(container, names))
+}
+
+/// What the pod takes of its node. A container that is being resized takes the larger of what it has and what it
+/// is to have, unless the node cannot give it that ever.
+pub(crate) fn requests_of_pod(pod: &Pod, spec: &PodSpec, names: &mut ResourceNames) -> Resources {
+    let Some(status) = pod.status.as_ref().filter(|_| spec.node_name.is_some()) else {
+        return requests_of_template(spec, names);
+    };
+    let conditions = status.conditions.iter().flatten();
+    let infeasible = conditions
+        .filter(|condition| condition.type_ == "PodResizePending")
+        .any(|condition| condition.reason.as_deref() == Some("Infeasible"));
+    let statuses = [&status.container_statuses, &status.init_container_statuses];
+    let actual = |container: &Container| -> Option<&ContainerStatus> {
+        let mut all = statuses.into_iter().flatten().flatten();
+        all.find(|status| status.name == container.name && status.resources.is_some())
+    };
+    sum(spec, names, &|container, names| {
+        let Some(status) = actual(container).filter(|_| !is_ordinary_init(spec, container)) else {
+            return of_container(container, names);
+        };
+        let given = status
+            .resources
+            .as_ref()
+            .and_then(|given| given.requests.as_ref());
+        let mut effective = resources(given, names);
+        effective.raise_to(&resources(status.allocated_resources.as_ref(), names));
+        if !infeasible {
+            effective.raise_to(&of_container(container, names));
+        }
+        effective
+    })
+}
+
+/// An init container that ends before the next begins.
+fn is_ordinary_init(spec: &PodSpec, container: &Container) -> bool {
+    let mut init = spec.init_containers.iter().flatten();
+    init.any(|known| known.name == container.name && known.restart_policy.as_deref() != Some("Always"))
+}
+
+type RequestsOf<'a> = &'a dyn Fn(&Container, &mut ResourceNames) -> Resources;
+
+fn sum(spec: &PodSpec, names: &mut ResourceNames, of: RequestsOf<'_>) -> Resources {
     let mut running = Resources::default();
     for container in &spec.containers {
-        running.add(&of_container(container, names));
+        running.add(&of(container, names));
     }
     let mut sidecars = Resources::default();
     let mut peak = Resources::default();
     for container in spec.init_containers.iter().flatten() {
-        let own = of_container(container, names);
+        let own = of(container, names);
         if container.restart_policy.as_deref() == Some("Always") {
             sidecars.add(&own);
             peak.raise_to(&sidecars);
@@ -58,19 +102,31 @@ pub(crate) fn requests_of_template(spec: &PodSpec, names: &mut ResourceNames) ->
     }
     running.add(&sidecars);
     running.raise_to(&peak);
-    // Pod-level requests replace the sum of the containers for the resources that they name.
+    // What the pod itself requests replaces the sum of its containers. A limit of the pod stands for a request
+    // where no container requests anything: so does the API server write it.
     if let Some(pod_level) = spec.resources.as_ref() {
-        let mut list = pod_level.limits.clone().unwrap_or_default();
-        list.extend(pod_level.requests.clone().unwrap_or_default());
-        let named = resources(Some(&list), names);
-        for name in list.keys() {
-            let id = names.intern(name);
-            running.set(id, named.get(id));
+        for (list, is_limit) in [(&pod_level.limits, true), (&pod_level.requests, false)] {
+            let named = resources(list.as_ref(), names);
+            for name in list
+                .iter()
+                .flat_map(BTreeMap::keys)
+                .filter(|name| may_be_of_pod(name))
+            {
+                let id = names.intern(name);
+                if !is_limit || running.get(id) == 0 {
+                    running.set(id, named.get(id));
+                }
+            }
         }
     }
     running.add(&resources(spec.overhead.as_ref(), names));
     running.pods = 1;
     running
+}
+
+/// Whether a resource can be requested for a pod as a whole.
+fn may_be_of_pod(resource: &str) -> bool {
+    matches!(resource, "cpu" | "memory") || resource.starts_with("hugepages-")
 }
 
 #[cfg(test)]
@@ -151,5 +207,77 @@ mod tests {
             (got.cpu_milli, got.memory, got.get(gpu)),
             (1050, (1 << 30) + (10 << 20), 2)
         );
+    }
+
+    #[test]
+    fn requests_of_the_pod_as_a_whole() {
+        let container = |requests: serde_json::Value| serde_json::json!([{"name": "c", "resources": {"requests": requests}}]);
+        for (pod, containers, want, why) in [
+            (
+                serde_json::json!({"requests": {"cpu": "2"}}),
+                serde_json::json!({"cpu": "500m"}),
+                2000,
+                "more than its containers",
+            ),
+            (
+                serde_json::json!({"requests": {"cpu": "1"}}),
+                serde_json::json!({}),
+                1000,
+                "nothing of its containers",
+            ),
+            (
+                serde_json::json!({"limits": {"cpu": "3"}}),
+                serde_json::json!({}),
+                3000,
+                "a limit alone",
+            ),
+            (
+                serde_json::json!({"limits": {"cpu": "3"}}),
+                serde_json::json!({"cpu": "500m"}),
+                500,
+                "a limit, and a container that asks",
+            ),
+            (
+                serde_json::json!({"limits": {"cpu": "3"}, "requests": {"cpu": "1"}}),
+                serde_json::json!({"cpu": "500m"}),
+                1000,
+                "both",
+            ),
+            (
+                serde_json::json!({"requests": {"memory": "1Gi"}}),
+                serde_json::json!({"cpu": "500m"}),
+                500,
+                "another resource",
+            ),
+        ] {
+            let pod = spec(serde_json::json!({"containers": container(containers), "resources": pod}));
+            let got = requests_of_template(&pod, &mut ResourceNames::default());
+            assert_eq!(got.cpu_milli, want, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_container_that_is_being_resized() {
+        for (given, allocated, reason, node, want, why) in [
+            ("500m", "500m", "", "n", 1000, "growing"),
+            ("2", "2", "", "n", 2000, "shrinking"),
+            ("500m", "700m", "Infeasible", "n", 700, "it never will"),
+            ("500m", "500m", "Deferred", "n", 1000, "it will"),
+            ("2", "2", "", "", 1000, "a pod that does not run yet"),
+        ] {
+            let mut pod: Pod = serde_json::from_value(serde_json::json!({
+                "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]},
+                "status": {
+                    "conditions": [{"type": "PodResizePending", "status": "True", "reason": reason}],
+                    "containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                        "resources": {"requests": {"cpu": given}}, "allocatedResources": {"cpu": allocated}}],
+                },
+            }))
+            .unwrap();
+            let mut spec = pod.spec.take().unwrap();
+            spec.node_name = (!node.is_empty()).then(|| node.to_owned());
+            let got = requests_of_pod(&pod, &spec, &mut ResourceNames::default());
+            assert_eq!(got.cpu_milli, want, "{why}");
+        }
     }
 }

@@ -13,7 +13,7 @@ mod shrink;
 use crate::context::Context;
 use crate::error::Error;
 use crate::settings::{Pace, Settings};
-use autoscaler_cluster::Inputs;
+use autoscaler_cluster::{Inputs, View};
 use autoscaler_core::model::Snapshot;
 use notices::Notices;
 use std::sync::Arc;
@@ -100,6 +100,7 @@ impl Scaling {
     fn inputs(&self, settings: &Settings) -> Inputs {
         let now_ms = (self.ctx.now)().as_millisecond();
         Inputs {
+            view: View::Autoscaler,
             now_ms,
             // Differs from decision to decision, and is the same again when one is replayed.
             seed: now_ms.unsigned_abs(),

@@ -8,8 +8,8 @@ use crate::packing::State;
 pub(super) enum Objection {
     /// The pod itself forbids it, with its code and text.
     Pod(PodId, String, String),
-    /// This budget, by its number, has no room for so many.
-    NoRoom { budget: usize, wanted: u32, room: u32 },
+    /// This budget, by its number, allows no disruption now.
+    NoRoom(usize),
     /// Several budgets claim the pod.
     Several(PodId),
 }
@@ -43,7 +43,8 @@ impl Budgets {
         }
     }
 
-    /// What the removal of the node takes from each budget.
+    /// What the removal of the node takes from each budget. One disruption is enough to begin with: a drain evicts
+    /// pod by pod, and goes on when the pod that went runs elsewhere. Only a budget without any would block it.
     ///
     /// # Errors
     /// The first pod or budget that forbids it.
@@ -68,20 +69,13 @@ impl Budgets {
                 _ => return Err(Objection::Several(*id)),
             }
         }
-        match claims
-            .iter()
-            .find(|(budget, wanted)| *wanted > self.room[*budget])
-        {
-            Some((budget, wanted)) => Err(Objection::NoRoom {
-                budget: *budget,
-                wanted: *wanted,
-                room: self.room[*budget],
-            }),
+        match claims.iter().find(|(budget, _)| self.room[*budget] == 0) {
+            Some((budget, _)) => Err(Objection::NoRoom(*budget)),
             None => Ok(claims),
         }
     }
 
-    /// Uses up what [`Self::claims`] granted.
+    /// Uses up what [`Self::claims`] granted, as far as there is: what is left is for other nodes of the plan.
     pub(super) fn take(&mut self, claims: &[(usize, u32)]) {
         for (budget, pods) in claims {
             self.room[*budget] = self.room[*budget].saturating_sub(*pods);

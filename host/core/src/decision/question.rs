@@ -177,7 +177,7 @@ impl Cause {
             Self::PodAffinity => "the pod's affinity to other pods cannot be satisfied",
             Self::TopologySpread => "the pod's topology spread cannot be satisfied",
             Self::HostPorts => "its host ports are taken",
-            Self::Volumes => "its volumes cannot be reached from there",
+            Self::Volumes => "a volume of the pod is not bound yet, elsewhere, in use, or one too many",
             Self::Unschedulable => "the node is unschedulable",
             Self::Limits => "a limit is reached",
             Self::Budget => "the decision ran out of its budget of work before this pod's turn",

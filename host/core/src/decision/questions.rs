@@ -209,10 +209,10 @@ fn fleet(placement: &Placement, partition: &dyn Fn(GroupId) -> bool) -> Fleet {
         fleet.hourly_micros.push(node.hourly_micros);
         fleet
             .cpu_permille
-            .push(permille(load.requests.cpu_milli, node.allocatable.cpu_milli));
+            .push(share(load.requests.cpu_milli, node.allocatable.cpu_milli));
         fleet
             .memory_permille
-            .push(permille(load.requests.memory, node.allocatable.memory));
+            .push(share(load.requests.memory, node.allocatable.memory));
         fleet.pods_to_move.push(load.pods);
         fleet.age_ms.push(since(snapshot.now_ms, node.created_ms));
         let idle_since = node.idle_since_ms.filter(|_| load.pods == 0);
@@ -228,6 +228,16 @@ fn fleet(placement: &Placement, partition: &dyn Fn(GroupId) -> bool) -> Fleet {
         });
     }
     fleet
+}
+
+/// `part` of what a node offers in thousandths. A node that offers nothing has no share to tell: it counts as full
+/// where something is asked of it, so that nobody takes it for little used.
+fn share(part: i64, whole: i64) -> u32 {
+    if part > 0 && whole <= 0 {
+        1000
+    } else {
+        permille(part, whole)
+    }
 }
 
 struct Load {

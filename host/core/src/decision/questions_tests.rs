@@ -222,3 +222,23 @@ fn flags() {
         assert_eq!(fleet.flags, [expected], "{why}");
     }
 }
+
+#[test]
+fn a_node_that_offers_nothing_is_not_little_used() {
+    for (cpu, pods, expected) in [(4000, 1, 250), (0, 1, 1000), (-1, 1, 1000), (0, 0, 0)] {
+        let mut cluster = Cluster::default();
+        let group = cluster.group("a", 0, 3);
+        let template = cluster.template_of(group, "small", 2000, &[]);
+        let node = cluster.managed("a-1", template);
+        cluster.snapshot.nodes[node as usize].allocatable.cpu_milli = cpu;
+        let class = cluster.class(pod(1000));
+        for _ in 0..pods {
+            cluster.bound(class, node);
+        }
+        let placement = place_pending(&cluster.shared());
+        let Question::Rebalance { fleet, .. } = questions::rebalance(&placement, &|_| true) else {
+            panic!("another question");
+        };
+        assert_eq!(fleet.cpu_permille, [expected], "{cpu} for {pods}");
+    }
+}

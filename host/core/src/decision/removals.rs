@@ -57,6 +57,7 @@ pub fn check_removals(placement: &Placement, plan: Plan<Proposed>) -> Result<Pla
             left: snapshot.removal_budget,
             work: Work::new(PLACEMENT_STEPS),
         };
+        trial.make_way();
         for (batch, node, reason) in steps {
             match trial.remove(node) {
                 Ok(()) => actions.push(Action::Remove {
@@ -120,13 +121,34 @@ impl Trial<'_> {
         Ok(())
     }
 
+    /// Pods of nodes that leave already come first: the room that they will need is not free. One that finds no
+    /// place waits for a new node, and keeps none.
+    fn make_way(&mut self) {
+        let leaving = (0..)
+            .zip(&self.snapshot.nodes)
+            .filter(|(_, node)| node.state == NodeState::Leaving);
+        for (id, _) in leaving {
+            let mut displaced: Vec<_> = self.state.remove_node(id).into_iter().collect();
+            displaced.sort_by_key(|(class, _)| self.state.rank(*class));
+            let homes = self.running_nodes();
+            for (class, pods) in displaced {
+                fill(self.state, class, pods, &homes, &mut self.work);
+            }
+        }
+    }
+
+    fn running_nodes(&self) -> Vec<NodeId> {
+        let mut nodes = self.state.open_nodes();
+        nodes.retain(|node| self.state.is_ready(*node));
+        nodes
+    }
+
     /// Every pod of the node must find a place on a node that runs.
     fn resettle(&mut self, id: NodeId) -> Result<(), Objected> {
         let mark = self.state.mark();
         let mut displaced: Vec<_> = self.state.remove_node(id).into_iter().collect();
         displaced.sort_by_key(|(class, _)| self.state.rank(*class));
-        let mut homes = self.state.open_nodes();
-        homes.retain(|node| self.state.is_ready(*node));
+        let homes = self.running_nodes();
         for (class, pods) in displaced {
             let filled = fill(self.state, class, pods, &homes, &mut self.work);
             if filled.left > 0 {
@@ -150,12 +172,14 @@ impl Trial<'_> {
                 NoteCode::SeveralBudgets,
                 format!("{} has more than one disruption budget", key(pod)),
             ),
-            Objection::NoRoom { budget, wanted, room } => {
+            Objection::NoRoom(budget) => {
                 let budget = &self.snapshot.budgets[*budget];
-                let name = format!("{}/{}", budget.namespace, budget.name);
                 (
                     NoteCode::NotEnoughBudget,
-                    format!("{name} allows {room} disruptions, {wanted} are needed"),
+                    format!(
+                        "{}/{} allows no more disruptions now",
+                        budget.namespace, budget.name
+                    ),
                 )
             }
         }

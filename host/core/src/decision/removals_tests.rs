@@ -121,6 +121,27 @@ fn removals() {
             "on its way out",
         ),
         (
+            |cluster| cluster.snapshot.nodes[0].state = NodeState::Leaving,
+            &[1],
+            &[],
+            &["NoPlaceToMovePods"],
+            "the room elsewhere is for the pods of a node that leaves already",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.nodes[0].state = NodeState::Leaving;
+                for pod in 2..6 {
+                    cluster.snapshot.pods[pod].movability = Movability::Ignored;
+                }
+                let large = cluster.class(pod(3000));
+                cluster.bound(large, 0);
+            },
+            &[1, 2],
+            &[1],
+            &["NoPlaceToMovePods"],
+            "one of its pods that fits nowhere keeps no node, the others keep one",
+        ),
+        (
             |cluster| cluster.snapshot.nodes[0].state = NodeState::Upcoming,
             &[0],
             &[],
@@ -165,22 +186,22 @@ fn removals() {
             "pods that do not matter",
         ),
         (
-            |cluster| cluster.snapshot.budgets = vec![budget("web", 1)],
+            |cluster| cluster.snapshot.budgets = vec![budget("web", 0)],
             &[0],
             &[],
             &["NotEnoughBudget"],
             "no room",
         ),
         (
-            |cluster| cluster.snapshot.budgets = vec![budget("web", 2)],
+            |cluster| cluster.snapshot.budgets = vec![budget("web", 1)],
             &[0],
             &[0],
             &[],
-            "room enough",
+            "two pods go one after the other",
         ),
         (
             |cluster| {
-                cluster.snapshot.budgets = vec![budget("web", 3)];
+                cluster.snapshot.budgets = vec![budget("web", 2)];
                 cluster.snapshot.nodes[2].allocatable.cpu_milli = 64_000;
             },
             &[0, 1],

@@ -1,6 +1,6 @@
 //! Node groups, and the ways to buy a node for them.
 
-use super::{GroupId, Labels, Resources, Taint};
+use super::{AttachLimits, ClassId, GroupId, Labels, Resources, Taint};
 use serde::{Deserialize, Serialize};
 
 /// A node group as decisions see it.
@@ -39,6 +39,12 @@ pub struct Template {
     pub taints: Vec<Taint>,
     /// What a new node offers to pods, what DaemonSets take already taken off.
     pub allocatable: Resources,
+    /// Classes of the DaemonSet pods that a new node starts with: neighbours of the pods that follow, and holders
+    /// of host ports. What they request is off `allocatable` already.
+    #[serde(default)]
+    pub daemons: Vec<ClassId>,
+    #[serde(default)]
+    pub attach_limits: AttachLimits,
     /// Millionths of the currency unit per hour.
     pub hourly_micros: u64,
     /// Purchase failures in a row.

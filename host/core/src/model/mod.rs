@@ -11,10 +11,10 @@ mod selector;
 mod snapshot;
 
 pub use group::{Group, Template};
-pub use node::{Node, NodeState, Taint, TaintEffect};
+pub use node::{AttachLimits, Node, NodeState, Taint, TaintEffect};
 pub use pod::{
-    HostPort, Movability, Pod, PodAffinityTerm, PodClass, PodKey, SpreadConstraint, Toleration,
-    TolerationOperator, WhenUnsatisfiable,
+    Attachments, Disk, HostPort, Movability, Pod, PodAffinityTerm, PodClass, PodKey, SpreadConstraint,
+    Toleration, TolerationOperator, WhenUnsatisfiable,
 };
 pub use resources::{ResourceId, ResourceNames, Resources};
 pub use selector::{

@@ -31,6 +31,9 @@ pub enum NodeState {
     Leaving,
 }
 
+/// How many volumes of a CSI driver can be attached to a node; a driver that is missing has no limit.
+pub type AttachLimits = std::collections::BTreeMap<String, u32>;
+
 /// A node as placement sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
@@ -39,6 +42,8 @@ pub struct Node {
     pub labels: Labels,
     pub taints: Vec<Taint>,
     pub allocatable: Resources,
+    #[serde(default)]
+    pub attach_limits: AttachLimits,
     /// Cordoned.
     pub unschedulable: bool,
     pub state: NodeState,

@@ -48,8 +48,13 @@ pub struct PodAffinityTerm {
     /// None selects no pod, as in Kubernetes. `matchLabelKeys` are folded in when the class is made.
     pub selector: Option<LabelSelector>,
     pub topology_key: String,
-    /// Namespaces by name, those that a namespace selector chose included. Never empty: the pod's own by default.
+    /// Namespaces by name, those that a namespace selector chose included. Empty means every namespace.
     pub namespaces: Vec<String>,
+    /// Whether the pod that carries the term looks for company in every namespace, whatever `namespaces` says:
+    /// kube-scheduler 1.35 does so where the namespace selector holds for no labels at all (`NotIn`,
+    /// `DoesNotExist`). Whom the term keeps away from its carrier follows `namespaces` alone.
+    #[serde(default)]
+    pub sought_everywhere: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,13 +79,33 @@ pub struct SpreadConstraint {
     pub honor_taints: bool,
 }
 
-/// A host port that a pod occupies. An empty address means every address.
+/// A host port that a pod occupies. An empty address means every address, an empty protocol TCP.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HostPort {
     pub port: u16,
     pub protocol: String,
     #[serde(default)]
     pub host_ip: String,
+}
+
+/// The volumes of one CSI driver that a pod attaches to its node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Attachments {
+    pub driver: String,
+    /// Volumes that no other pod uses: their number is all that matters.
+    pub own: u32,
+    /// Volumes that other pods use as well, by name: each is attached to a node once. Ascending.
+    #[serde(default)]
+    pub shared: Vec<String>,
+}
+
+/// A disk that a pod mounts without a claim. Two pods of a node exclude each other unless both only read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Disk {
+    /// Kind and identity: equal names are the same disk.
+    pub name: String,
+    /// Never set for kinds that exclude readers as well.
+    pub read_only: bool,
 }
 
 /// Everything that decides where a pod may run.
@@ -97,9 +122,18 @@ pub struct PodClass {
     pub node_selector: Labels,
     #[serde(default)]
     pub node_affinity: Option<NodeSelector>,
-    /// Where the volumes of the pod can be reached; none where anywhere.
+    /// Where the volumes of the pod can be reached: all of these must hold. One without terms holds nowhere: the
+    /// volume does not exist yet.
     #[serde(default)]
-    pub volume_topology: Option<NodeSelector>,
+    pub volume_topology: Vec<NodeSelector>,
+    /// By driver.
+    #[serde(default)]
+    pub attachments: Vec<Attachments>,
+    /// `ReadWriteOncePod` claims of the namespace, which one pod may use at a time.
+    #[serde(default)]
+    pub exclusive_claims: Vec<String>,
+    #[serde(default)]
+    pub disks: Vec<Disk>,
     #[serde(default)]
     pub pod_affinity: Vec<PodAffinityTerm>,
     #[serde(default)]
@@ -108,6 +142,9 @@ pub struct PodClass {
     pub topology_spread: Vec<SpreadConstraint>,
     #[serde(default)]
     pub host_ports: Vec<HostPort>,
+    /// The pod is being deleted: it holds what it has, and topology spread does not count it any more.
+    #[serde(default)]
+    pub terminating: bool,
 }
 
 /// What a removal of its node means for a pod.
@@ -129,6 +166,9 @@ pub struct Pod {
     pub class: ClassId,
     /// The node it is bound to; none for a waiting pod.
     pub node: Option<NodeId>,
+    /// The node that the scheduler makes room on for a waiting pod (`status.nominatedNodeName`).
+    #[serde(default)]
+    pub nominated: Option<NodeId>,
     /// Kind and name of its controller (`ReplicaSet/web-5d4`), for people.
     pub owner: Option<String>,
     pub movability: Movability,

@@ -36,21 +36,17 @@ pub fn per_new_node(state: &mut State, classes: &[ClassId], growable: &[bool]) -
 
 /// How many pods the new node holds by all rules but topology spread.
 fn alone(state: &mut State, class: ClassId, node: NodeId) -> u32 {
-    let room = state.room(class, node);
-    if room == 0
-        || state.fits_by_nature(class, node).is_err()
-        || !rules::pod_affinity_allows(state, class, node)
-    {
+    if state.fits_by_nature(class, node).is_err() || rules::refused_whatever_spreads(state, class, node) {
         return 0;
     }
-    if state.tables().links.of(class).is_bulk() || room == 1 {
+    let room = state.room(class, node);
+    if state.tables().is_bulk(class) || room == 1 {
         return room;
     }
     // What the first pod does to the second, it does to all that follow.
     let mark = state.mark();
     state.place(class, node, 1);
-    let together =
-        rules::pod_affinity_allows(state, class, node) && state.tables().links.of(class).ports.is_empty();
+    let together = !rules::refused_whatever_spreads(state, class, node);
     state.rollback(mark);
     if together { room } else { 1 }
 }
@@ -161,6 +157,7 @@ mod tests {
     use crate::model::{
         HostPort, LabelSelector, PodAffinityTerm, PodClass, SpreadConstraint, WhenUnsatisfiable,
     };
+    use crate::packing::Work;
     use crate::testing::{Cluster, pod, selector, taint};
 
     fn spread(key: &str, max_skew: i32) -> SpreadConstraint {
@@ -180,6 +177,7 @@ mod tests {
             selector: Some(selector(&[("app", "web")])),
             topology_key: key.into(),
             namespaces: vec!["default".into()],
+            sought_everywhere: false,
         }
     }
 
@@ -289,6 +287,96 @@ mod tests {
             let before = state.clone();
             assert_eq!(per_new_node(&mut state, &[class], &growable), expected, "{why}");
             assert!(state == before, "{why}: nothing stays behind");
+        }
+    }
+
+    /// Every new node starts with a DaemonSet pod `agent` that holds port 9100.
+    #[test]
+    fn daemons_are_on_new_nodes_before_others() {
+        let port = |port| HostPort {
+            port,
+            ..HostPort::default()
+        };
+        let agent = |key: &str| PodAffinityTerm {
+            selector: Some(selector(&[("app", "agent")])),
+            ..term(key)
+        };
+        for (class, expected, why) in [
+            (pod(1000), 4, "its requests are off the template already"),
+            (
+                pod(1000).with(|class| class.host_ports = vec![port(9100)]),
+                0,
+                "its port is taken",
+            ),
+            (
+                pod(1000).with(|class| class.host_ports = vec![port(9200)]),
+                1,
+                "another port is not",
+            ),
+            (
+                pod(1000).with(|class| class.pod_affinity = vec![agent(HOST)]),
+                4,
+                "it is company",
+            ),
+            (
+                pod(1000).with(|class| class.pod_anti_affinity = vec![agent(HOST)]),
+                0,
+                "it keeps away who avoids it",
+            ),
+        ] {
+            let mut cluster = Cluster::default();
+            cluster.template("a", 4000, &[]);
+            let daemon = cluster.class(pod(4000).labels(&[("app", "agent")]).with(|class| {
+                class.host_ports = vec![port(9100)];
+            }));
+            cluster.snapshot.templates[0].daemons = vec![daemon, 77];
+            let upcoming = cluster.managed("upcoming", 0);
+            cluster.snapshot.nodes[0].state = crate::model::NodeState::Upcoming;
+            let class = cluster.class(class);
+            let mut state = cluster.state();
+            assert_eq!(per_new_node(&mut state, &[class], &[true]), [expected], "{why}");
+            assert_eq!(
+                state.fits(class, upcoming).is_ok(),
+                expected > 0,
+                "{why}, on its way"
+            );
+        }
+    }
+
+    #[test]
+    fn volumes_fill_a_new_node() {
+        let mounting = |own, shared: &[&str]| {
+            pod(100).with(|class| {
+                class.attachments = vec![crate::model::Attachments {
+                    driver: "csi".into(),
+                    own,
+                    shared: shared.iter().map(|name| (*name).to_owned()).collect(),
+                }]
+            })
+        };
+        for (class, expected, why) in [
+            (mounting(1, &[]), 7, "one each"),
+            (mounting(2, &[]), 3, "two each"),
+            (mounting(2, &["a"]), 3, "two each and one together"),
+            (mounting(0, &["a"]), 40, "one together"),
+            (mounting(8, &[]), 0, "too many"),
+            (
+                pod(100).with(|class| class.exclusive_claims = vec!["data".into()]),
+                1,
+                "a claim for one pod",
+            ),
+        ] {
+            let mut cluster = Cluster::default();
+            cluster.template("a", 4000, &[]);
+            cluster.snapshot.templates[0]
+                .attach_limits
+                .insert("csi".into(), 7);
+            let class = cluster.class(class);
+            let mut state = cluster.state();
+            assert_eq!(per_new_node(&mut state, &[class], &[true]), [expected], "{why}");
+            let node = state.add_node(0);
+            let filled = crate::packing::fill(&mut state, class, 100, &[node], &mut Work::new(1000));
+            assert_eq!(100 - filled.left, expected, "{why}: filling one");
         }
     }
 

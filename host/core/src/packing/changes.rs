@@ -31,24 +31,24 @@ impl State {
         self.shapes.push(shape);
         self.free.extend(free);
         self.domains.extend_from_slice(domains);
-        self.ports.push(Vec::new());
+        self.held.push_node();
         self.arrivals.push(Vec::new());
         self.each_scope(node, Counter::add_host);
+        self.each_daemon(node, Self::settle);
     }
 
     pub(super) fn pop_node(&mut self) {
         let Some(last) = self.standing.len().checked_sub(1) else {
             return;
         };
-        self.each_scope(
-            NodeId::try_from(last).unwrap_or(NodeId::MAX),
-            Counter::remove_host,
-        );
+        let node = NodeId::try_from(last).unwrap_or(NodeId::MAX);
+        self.each_daemon(node, Self::unsettle);
+        self.each_scope(node, Counter::remove_host);
         self.standing.pop();
         self.shapes.pop();
-        self.free.truncate(last * self.tables.width());
+        self.free.truncate(last * self.tables.row());
         self.domains.truncate(last * self.tables.topology.keys.len());
-        self.ports.pop();
+        self.held.pop_node();
         self.arrivals.pop();
         let tables = Arc::clone(&self.tables);
         for counter in &tables.links.by_hostname {
@@ -69,46 +69,46 @@ impl State {
         }
     }
 
+    /// The DaemonSet pods of a node to come. Nothing else is on it yet, and its amounts have them off already.
+    pub(super) fn each_daemon(&mut self, node: NodeId, change: fn(&mut Self, ClassId, NodeId, u32)) {
+        let template = match self.standing[node as usize] {
+            Standing::Imagined(template) => Some(template),
+            _ => self.tables.upcoming(node),
+        };
+        let tables = Arc::clone(&self.tables);
+        for class in template.into_iter().flat_map(|template| tables.daemons(template)) {
+            change(self, class, node, 1);
+        }
+    }
+
     pub(super) fn put(&mut self, class: ClassId, node: NodeId, pods: u32) {
         self.shift(class, node, -i128::from(pods));
-        self.each_moved(class, node, |counter, domain| counter.add(domain, pods));
-        let tables = Arc::clone(&self.tables);
-        for port in tables
-            .links
-            .of(class)
-            .ports
-            .iter()
-            .flat_map(|port| (0..pods).map(move |_| *port))
-        {
-            let ports = &mut self.ports[node as usize];
-            let at = ports.partition_point(|known| *known < port);
-            ports.insert(at, port);
-        }
+        self.attach(class, node, pods);
+        self.settle(class, node, pods);
     }
 
     pub(super) fn take(&mut self, class: ClassId, node: NodeId, pods: u32) {
         self.shift(class, node, i128::from(pods));
+        self.detach(class, node, pods);
+        self.unsettle(class, node, pods);
+    }
+
+    /// What others see of pods on the node, amounts aside.
+    pub(super) fn settle(&mut self, class: ClassId, node: NodeId, pods: u32) {
+        self.each_moved(class, node, |counter, domain| counter.add(domain, pods));
+        self.hold(class, node, pods);
+    }
+
+    pub(super) fn unsettle(&mut self, class: ClassId, node: NodeId, pods: u32) {
         self.each_moved(class, node, |counter, domain| counter.sub(domain, pods));
-        let tables = Arc::clone(&self.tables);
-        for port in tables
-            .links
-            .of(class)
-            .ports
-            .iter()
-            .flat_map(|port| (0..pods).map(move |_| port))
-        {
-            let ports = &mut self.ports[node as usize];
-            if let Ok(at) = ports.binary_search(port) {
-                ports.remove(at);
-            }
-        }
+        self.let_go(class, node, pods);
     }
 
     fn shift(&mut self, class: ClassId, node: NodeId, times: i128) {
-        let width = self.tables.width();
-        let free = &mut self.free[node as usize * width..(node as usize + 1) * width];
-        for (column, amount) in &self.tables.needs[class as usize] {
-            free[*column] += amount * times;
+        let tables = Arc::clone(&self.tables);
+        let row = self.row_mut(node);
+        for (column, amount) in &tables.needs[class as usize] {
+            row[*column] += amount * times;
         }
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct Lot {
     pub(crate) pods: u32,
     /// The nodes that are there, by their number among the fields; none where only new ones are asked.
     pub(crate) field: Option<usize>,
+    /// The node that is promised to the one pod of the lot: it is tried first.
+    pub(crate) promised: Option<NodeId>,
 }
 
 /// What became of lots.
@@ -97,9 +99,10 @@ pub(crate) fn fill_all(
             .position(|lot| priority(state, lot) != tier)
             .map_or(lots.len(), |end| begin + end);
         for (at, lot) in (begin..end).zip(&lots[begin..end]) {
+            all.keep_promise(state, at, lot);
             all.run(state, at, lot, fields, &mut [], work);
         }
-        let is_plain = |state: &State, lot: &Lot| state.tables().links.of(lot.class).is_plain();
+        let is_plain = |state: &State, lot: &Lot| state.tables().is_plain(lot.class);
         for (at, lot) in (begin..end).zip(&lots[begin..end]) {
             if !is_plain(state, lot) {
                 all.run(state, at, lot, &mut [], offers, work);
@@ -130,6 +133,17 @@ struct Filling {
 }
 
 impl Filling {
+    /// A pod gets the node that is promised to it, if it can.
+    fn keep_promise(&mut self, state: &mut State, at: usize, lot: &Lot) {
+        if let Some(node) = lot.promised
+            && state.keep_promise(lot.class, node)
+        {
+            self.results[at].placed.push((node, 1));
+            self.results[at].left = 0;
+            self.order.push((at, node, 1));
+        }
+    }
+
     /// Tries what is left of a lot. Whether anything found a place.
     fn run(
         &mut self,

@@ -7,6 +7,7 @@ fn lot(class: ClassId, pods: u32) -> Lot {
         class,
         pods,
         field: None,
+        promised: None,
     }
 }
 

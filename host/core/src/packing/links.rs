@@ -5,13 +5,12 @@
 
 use super::topology::{KeyId, Topology};
 use crate::model::{
-    ClassId, HostPort, LabelSelector, Labels, NodeSelector, PodAffinityTerm, PodClass, Snapshot, Toleration,
+    ClassId, LabelSelector, Labels, NodeSelector, PodAffinityTerm, PodClass, Snapshot, Toleration,
     WhenUnsatisfiable,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub(crate) type CounterId = u32;
-pub(crate) type PortId = u32;
 
 /// What a counter counts by.
 #[derive(Clone, Debug)]
@@ -54,14 +53,12 @@ pub(crate) struct ClassLinks {
     pub(crate) anti: Vec<CounterId>,
     /// Where pods run that keep this one away.
     pub(crate) shunned_by: Vec<CounterId>,
-    pub(crate) ports: Vec<PortId>,
     /// Counters that a pod of the class moves.
     pub(crate) moves: Vec<CounterId>,
 }
 
 impl ClassLinks {
-    /// Whether one pod of the class changes nothing but resources for the next: then they can be placed by the
-    /// number.
+    /// Whether a pod of the class moves no counter that the next looks at.
     pub(crate) fn is_bulk(&self) -> bool {
         let looks_at = |counter: &CounterId| {
             self.affinity.contains(counter)
@@ -69,7 +66,7 @@ impl ClassLinks {
                 || self.shunned_by.contains(counter)
                 || self.spread.iter().any(|spread| spread.counter == *counter)
         };
-        self.ports.is_empty() && !self.moves.iter().any(looks_at)
+        !self.moves.iter().any(looks_at)
     }
 
     /// Whether no other pod matters to a pod of the class but for the room that it takes.
@@ -78,7 +75,6 @@ impl ClassLinks {
             && self.affinity.is_empty()
             && self.anti.is_empty()
             && self.shunned_by.is_empty()
-            && self.ports.is_empty()
     }
 
     /// Whether a node that refuses a pod of the class may take one after another was placed elsewhere.
@@ -114,15 +110,15 @@ impl Question {
         }
     }
 
-    /// Whether pods with this namespace and these labels count. Carriers are known by class instead.
-    fn counts(&self, namespace: &str, labels: &Labels) -> bool {
+    /// Whether pods that look like this count. Carriers are known by class instead.
+    fn counts(&self, (namespace, labels, terminating): Looks<'_>) -> bool {
         match self {
-            // Kubernetes counts nothing for a selector that asks for nothing.
+            // Kubernetes counts nothing for a selector that asks for nothing, and no pod that is being deleted.
             Self::Spread {
                 namespace: own,
                 selector: Some(selector),
                 ..
-            } => own == namespace && !selector.is_empty() && selector.matches(labels),
+            } => !terminating && own == namespace && !selector.is_empty() && selector.matches(labels),
             Self::Company { terms, .. } => terms
                 .iter()
                 .all(|(selector, namespaces)| selects(selector.as_ref(), namespaces, namespace, labels)),
@@ -138,16 +134,11 @@ pub(crate) struct Links {
     /// Counters that look at nodes too.
     pub(crate) scoped: Vec<CounterId>,
     classes: Vec<ClassLinks>,
-    ports: Vec<HostPort>,
 }
 
 impl Links {
     pub(crate) fn of(&self, class: ClassId) -> &ClassLinks {
         &self.classes[class as usize]
-    }
-
-    pub(crate) fn port(&self, port: PortId) -> &HostPort {
-        &self.ports[port as usize]
     }
 
     pub(crate) fn new(snapshot: &Snapshot, topology: &Topology) -> Self {
@@ -157,22 +148,8 @@ impl Links {
             counters: Vec::new(),
         };
         let mut classes: Vec<ClassLinks> = Vec::with_capacity(snapshot.classes.len());
-        let ports: BTreeSet<&HostPort> = snapshot
-            .classes
-            .iter()
-            .flat_map(|class| &class.host_ports)
-            .collect();
-        let ports: Vec<HostPort> = ports.into_iter().cloned().collect();
         for (id, class) in (0..).zip(&snapshot.classes) {
-            let mut links = builder.links(id, class);
-            links.ports = class
-                .host_ports
-                .iter()
-                .filter_map(|port| position(&ports, port))
-                .collect();
-            links.ports.sort_unstable();
-            links.ports.dedup();
-            classes.push(links);
+            classes.push(builder.links(id, class));
         }
         let Builder {
             questions, counters, ..
@@ -192,16 +169,8 @@ impl Links {
             by_hostname,
             scoped,
             classes,
-            ports,
         }
     }
-}
-
-fn position(ports: &[HostPort], port: &HostPort) -> Option<PortId> {
-    ports
-        .binary_search(port)
-        .ok()
-        .and_then(|at| PortId::try_from(at).ok())
 }
 
 struct Builder<'a> {
@@ -307,19 +276,22 @@ impl Builder<'_> {
     }
 }
 
-/// Tells every class which counters it moves and who keeps it away. Classes that look alike from outside
-/// (namespace and labels) are matched once.
+/// What a pod looks like from outside: its namespace, its labels, and whether it is being deleted.
+type Looks<'a> = (&'a str, &'a Labels, bool);
+
+/// Tells every class which counters it moves and who keeps it away. Classes that look alike are matched once.
 fn relate(snapshot: &Snapshot, questions: &BTreeMap<Question, CounterId>, classes: &mut [ClassLinks]) {
-    let mut alike: BTreeMap<(&str, &Labels), Vec<usize>> = BTreeMap::new();
+    let mut alike: BTreeMap<Looks<'_>, Vec<usize>> = BTreeMap::new();
     for (id, class) in snapshot.classes.iter().enumerate() {
         alike
-            .entry((&class.namespace, &class.labels))
+            .entry((&class.namespace, &class.labels, class.terminating))
             .or_default()
             .push(id);
     }
-    for ((namespace, labels), ids) in alike {
+    for (looks, ids) in alike {
+        let (namespace, labels, _) = looks;
         for (question, counter) in questions {
-            if question.counts(namespace, labels) {
+            if question.counts(looks) {
                 ids.iter().for_each(|id| classes[*id].moves.push(*counter));
             }
             if let Question::Carriers { term, .. } = question
@@ -337,8 +309,14 @@ fn relate(snapshot: &Snapshot, questions: &BTreeMap<Question, CounterId>, classe
     }
 }
 
+/// The pods that the carrier of a term looks for.
 fn selection(term: &PodAffinityTerm) -> (Option<LabelSelector>, Vec<String>) {
-    (term.selector.clone(), term.namespaces.clone())
+    let namespaces = if term.sought_everywhere {
+        Vec::new()
+    } else {
+        term.namespaces.clone()
+    };
+    (term.selector.clone(), namespaces)
 }
 
 fn selects(
@@ -347,5 +325,6 @@ fn selects(
     namespace: &str,
     labels: &Labels,
 ) -> bool {
-    namespaces.iter().any(|own| own == namespace) && selector.is_some_and(|selector| selector.matches(labels))
+    (namespaces.is_empty() || namespaces.iter().any(|own| own == namespace))
+        && selector.is_some_and(|selector| selector.matches(labels))
 }

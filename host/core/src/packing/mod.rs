@@ -13,6 +13,8 @@ mod pack;
 mod pending;
 #[cfg(test)]
 mod plain;
+mod possessions;
+mod promises;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
@@ -31,6 +33,7 @@ pub use capacity::per_new_node;
 pub(crate) use fill::fill;
 pub(crate) use links::CounterId;
 pub use pending::{Placement, Unplaced, place_pending, place_pending_within};
+pub(crate) use possessions::Holding;
 pub use state::{Mark, State};
 pub use topology::HOSTNAME_LABEL;
 pub use what_if::WhatIf;

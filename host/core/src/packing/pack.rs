@@ -18,8 +18,8 @@ const MOST_SORTS: usize = 96;
 const MOST_KINDS: usize = 48;
 /// New nodes of an offer that a search knows of: more than one decision buys.
 const MOST_NEW: usize = 10_000;
-/// What a search counts for, by sort of pods and kind of node: about as much as so many tries of a class on a node.
-const SEARCH_STEPS: u64 = 100;
+/// What a search may weigh, and what it counts for in steps.
+const SEARCH_EFFORT: u64 = 50_000;
 
 /// Position in the list of what is wanted, node, pods.
 type Put = (usize, NodeId, u32);
@@ -158,12 +158,7 @@ impl Packing<'_> {
         let takes: Vec<usize> = (0..self.sorts.len())
             .filter(|sort| self.takes(*sort, offers[position].template))
             .collect();
-        let whole: Vec<i128> = {
-            let tables = self.state.tables();
-            tables
-                .amounts(&tables.snapshot.templates[offers[position].template as usize].allocatable)
-                .collect()
-        };
+        let whole: Vec<i128> = self.state.tables().offered(offers[position].template).collect();
         let mut at = 0;
         let later = self.capacity(&offers[position + 1..]);
         let offer = &mut offers[position];
@@ -215,9 +210,7 @@ impl Packing<'_> {
                 kinds.entry((at, free)).or_default().push(Some(*node));
             }
             if offer.left > 0 {
-                let tables = self.state.tables();
-                let template = &tables.snapshot.templates[offer.template as usize];
-                let whole: Vec<i128> = tables.amounts(&template.allocatable).collect();
+                let whole: Vec<i128> = self.state.tables().offered(offer.template).collect();
                 let new = (offer.left as usize).min(MOST_NEW);
                 kinds
                     .entry((at, whole))
@@ -233,8 +226,7 @@ impl Packing<'_> {
         kinds.sort_by_key(|kind| std::cmp::Reverse(kind.nodes.len()));
         kinds.truncate(MOST_KINDS);
         let problem = self.problem(offers, &kinds);
-        self.work
-            .steps(SEARCH_STEPS * self.sorts.len() as u64 * kinds.len() as u64);
+        self.work.steps(SEARCH_EFFORT);
         let mut next = vec![0; kinds.len()];
         for (pattern, nodes) in autoscaler_patterns::search(&problem) {
             let Kind {
@@ -294,6 +286,7 @@ impl Packing<'_> {
             rows: rows.collect(),
             offers: offers.collect(),
             limit: u32::MAX,
+            effort: SEARCH_EFFORT,
         }
     }
 
@@ -313,9 +306,8 @@ impl Packing<'_> {
         let tables = self.state.tables();
         let mut sums = vec![0.0; tables.width()];
         for offer in offers {
-            let allocatable = &tables.snapshot.templates[offer.template as usize].allocatable;
             let nodes = number(offer.opened.len() as i128 + i128::from(offer.left));
-            for (sum, amount) in sums.iter_mut().zip(tables.amounts(allocatable)) {
+            for (sum, amount) in sums.iter_mut().zip(tables.offered(offer.template)) {
                 *sum += number(amount) * nodes;
             }
         }

@@ -1,4 +1,7 @@
 //! Waiting pods onto the nodes that are there or on their way: what is left over is what needs new nodes.
+//!
+//! A pod that the scheduler makes room for (`status.nominatedNodeName`) goes to its node before others of its
+//! priority: it will run there once its victims are gone, and needs no new node.
 
 use super::State;
 use super::field::Field;
@@ -7,6 +10,7 @@ use super::shapes::ShapeId;
 use super::work::{PLACEMENT_STEPS, TABLE_CELLS, Work};
 use crate::decision::{Action, Cause, Checked, Plan};
 use crate::model::{ClassId, GroupId, NodeId, PodId, Snapshot, TemplateId};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,7 +51,7 @@ pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
 
 /// The same with a budget of steps, each of one class tried on one node. What it does not reach is postponed.
 pub fn place_pending_within(snapshot: &Arc<Snapshot>, steps: u64) -> Placement {
-    let mut waiting: BTreeMap<ClassId, Vec<PodId>> = BTreeMap::new();
+    let mut waiting: Waiting = BTreeMap::new();
     for (id, pod) in (0..).zip(&snapshot.pods) {
         if pod.node.is_none() && (pod.class as usize) < snapshot.classes.len() {
             waiting.entry(pod.class).or_default().push(id);
@@ -71,6 +75,9 @@ pub fn place_pending_within(snapshot: &Arc<Snapshot>, steps: u64) -> Placement {
     placement.settle(waiting, &mut Work::new(steps));
     placement
 }
+
+/// Pods that wait, by class.
+type Waiting = BTreeMap<ClassId, Vec<PodId>>;
 
 /// Open nodes, those first that the fewest waiting classes may use at all: a class that may go anywhere leaves
 /// the common nodes to the classes that have nowhere else to go. Without it a decision would depend on the
@@ -159,7 +166,7 @@ impl Placement {
         }
         let known = self.placed.len();
         let waiting = std::mem::take(&mut self.unplaced);
-        let waiting: BTreeMap<ClassId, Vec<PodId>> = waiting
+        let waiting: Waiting = waiting
             .into_iter()
             .map(|unplaced| (unplaced.class, unplaced.pods))
             .collect();
@@ -181,52 +188,57 @@ impl Placement {
         }
     }
 
-    fn settle(&mut self, waiting: BTreeMap<ClassId, Vec<PodId>>, work: &mut Work) {
+    fn settle(&mut self, waiting: Waiting, work: &mut Work) {
+        let snapshot = Arc::clone(&self.snapshot);
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut open = dedicated_first(state, &waiting);
         let there = open.partition_point(|node| state.imagined(*node).is_none());
         let mut offers = bought_offers(state, &open.split_off(there));
         let mut fields = [Field::new(state, &open)];
-        let mut classes: Vec<(ClassId, Vec<PodId>)> = waiting.into_iter().collect();
-        classes.sort_by_key(|(class, _)| state.rank(*class));
-        let count = |pods: &[PodId]| u32::try_from(pods.len()).unwrap_or(u32::MAX);
-        let lots: Vec<Lot> = classes
+        let queues = queues(state, waiting);
+        let lots: Vec<Lot> = queues
             .iter()
-            .map(|(class, pods)| Lot {
+            .map(|(class, pods, promised)| Lot {
                 class: *class,
-                pods: count(pods),
+                pods: u32::try_from(pods.len()).unwrap_or(u32::MAX),
                 field: Some(0),
+                promised: *promised,
             })
             .collect();
         let results = fill_all(state, &lots, &mut fields, &mut offers, work);
-        let mut waiting: Vec<_> = classes
+        let mut queues: Vec<_> = queues
             .into_iter()
-            .map(|(class, pods)| (class, pods.into_iter()))
+            .map(|(class, pods, _)| (class, pods.into_iter()))
             .collect();
         for (lot, node, count) in results.order {
-            let pods = waiting[lot].1.by_ref().take(count as usize);
+            let pods = queues[lot].1.by_ref().take(count as usize);
             self.placed.extend(pods.map(|pod| (pod, node)));
         }
-        for ((class, pods), filled) in waiting.into_iter().zip(results.lots) {
-            let pods: Vec<PodId> = pods.collect();
-            let waiting_since = |pod: &PodId| self.snapshot.pods[*pod as usize].unschedulable_since_ms;
-            if let Some(oldest_ms) = pods
-                .iter()
-                .map(|pod| waiting_since(pod).unwrap_or(self.snapshot.now_ms))
-                .min()
-            {
-                let cause = filled.cause();
-                let list = match cause {
-                    Cause::Budget => &mut self.postponed,
-                    _ => &mut self.unplaced,
-                };
-                list.push(Unplaced {
-                    class,
-                    pods,
-                    cause,
-                    oldest_ms,
-                });
+        let mut left: BTreeMap<(bool, ClassId), Unplaced> = BTreeMap::new();
+        for ((class, pods), filled) in queues.into_iter().zip(results.lots) {
+            let cause = filled.cause();
+            for pod in pods {
+                let since = snapshot.pods[pod as usize].unschedulable_since_ms;
+                let unplaced = left
+                    .entry((cause == Cause::Budget, class))
+                    .or_insert_with(|| Unplaced {
+                        class,
+                        pods: Vec::new(),
+                        cause,
+                        oldest_ms: i64::MAX,
+                    });
+                unplaced.pods.push(pod);
+                unplaced.oldest_ms = unplaced.oldest_ms.min(since.unwrap_or(snapshot.now_ms));
             }
+        }
+        for ((is_postponed, _), mut unplaced) in left {
+            unplaced.pods.sort_by_key(|pod| &snapshot.pods[*pod as usize].key);
+            let list = if is_postponed {
+                &mut self.postponed
+            } else {
+                &mut self.unplaced
+            };
+            list.push(unplaced);
         }
         self.postpone_beyond_the_table();
         self.unplaced.sort_by_key(|unplaced| unplaced.class);
@@ -248,6 +260,27 @@ impl Placement {
             ..unplaced
         }));
     }
+}
+
+/// Class, its pods, and the node that is promised to the one pod.
+type Queue = (ClassId, Vec<PodId>, Option<NodeId>);
+
+/// The pods in the order of placing: within a priority those first that a node is promised to.
+fn queues(state: &State, waiting: Waiting) -> Vec<Queue> {
+    let mut queues: Vec<Queue> = Vec::new();
+    for (class, pods) in waiting {
+        let (promised, others): (Vec<_>, Vec<_>) = pods
+            .into_iter()
+            .map(|pod| (pod, state.promised_to(pod)))
+            .partition(|(_, node)| node.is_some());
+        queues.extend(promised.into_iter().map(|(pod, node)| (class, vec![pod], node)));
+        queues.push((class, others.into_iter().map(|(pod, _)| pod).collect(), None));
+    }
+    let priority = |class: ClassId| state.snapshot().classes[class as usize].priority;
+    queues.sort_by_key(|(class, _, promised)| {
+        (Reverse(priority(*class)), promised.is_none(), state.rank(*class))
+    });
+    queues
 }
 
 /// Imagined nodes, those of one purchase together.
@@ -340,6 +373,7 @@ mod tests {
             selector: Some(crate::testing::selector(&[("app", "db")])),
             topology_key: "zone".into(),
             namespaces: vec!["default".into()],
+            sought_everywhere: false,
         };
         let first = cluster.class(
             pod(1000)

@@ -12,8 +12,11 @@ pub(super) struct Plain<'a> {
     pub(super) nodes: Vec<Option<PlainNode>>,
     /// Class and node of every pod.
     pub(super) pods: Vec<(ClassId, NodeId)>,
+    /// Class and node of waiting pods that a node is promised to.
+    pub(super) promised: Vec<(ClassId, NodeId)>,
 }
 
+#[derive(Clone)]
 pub(super) struct PlainNode {
     name: String,
     labels: Labels,
@@ -21,6 +24,9 @@ pub(super) struct PlainNode {
     allocatable: Resources,
     cordoned: bool,
     open: bool,
+    limits: AttachLimits,
+    /// DaemonSet pods whose requests are off `allocatable` already.
+    daemons: Vec<ClassId>,
 }
 
 impl<'a> Plain<'a> {
@@ -40,6 +46,13 @@ impl<'a> Plain<'a> {
                 allocatable: node.allocatable.clone(),
                 cordoned: node.unschedulable,
                 open,
+                limits: node.attach_limits.clone(),
+                daemons: match (node.state, node.template) {
+                    (NodeState::Upcoming, Some(template)) => {
+                        snapshot.templates[template as usize].daemons.clone()
+                    }
+                    _ => Vec::new(),
+                },
             })
         };
         Self {
@@ -49,6 +62,11 @@ impl<'a> Plain<'a> {
                 .pods
                 .iter()
                 .filter_map(|pod| Some((pod.class, pod.node?)))
+                .collect(),
+            promised: snapshot
+                .pods
+                .iter()
+                .filter_map(|pod| Some((pod.class, pod.nominated?)))
                 .collect(),
         }
     }
@@ -65,6 +83,8 @@ impl<'a> Plain<'a> {
             allocatable: template.allocatable.clone(),
             cordoned: false,
             open: true,
+            limits: template.attach_limits.clone(),
+            daemons: template.daemons.clone(),
         }));
     }
 
@@ -73,7 +93,15 @@ impl<'a> Plain<'a> {
         self.pods.retain(|(_, on)| *on != node);
     }
 
-    fn on(&self, node: &PlainNode) -> impl Iterator<Item = &PodClass> {
+    /// Everybody on the node.
+    fn on<'b>(&'b self, node: &'b PlainNode) -> impl Iterator<Item = &'b PodClass> {
+        let daemons = node.daemons.iter();
+        self.pods_on(node)
+            .chain(daemons.map(|class| &self.snapshot.classes[*class as usize]))
+    }
+
+    /// Those whose requests are not off its amounts.
+    fn pods_on<'b>(&'b self, node: &'b PlainNode) -> impl Iterator<Item = &'b PodClass> {
         self.pods
             .iter()
             .filter(|(_, on)| {
@@ -91,7 +119,35 @@ impl<'a> Plain<'a> {
             .flat_map(|node| self.on(node).map(move |class| (node, class)))
     }
 
+    /// With those that come first and without them.
     pub(super) fn fits(&self, class: ClassId, node: NodeId) -> bool {
+        let priority = |class: ClassId| self.snapshot.classes[class as usize].priority;
+        let first = self
+            .promised
+            .iter()
+            .filter(|(other, on)| *on == node && priority(*other) >= priority(class));
+        let beside = Self {
+            snapshot: self.snapshot,
+            nodes: self.nodes.clone(),
+            pods: self.pods.iter().chain(first).copied().collect(),
+            promised: Vec::new(),
+        };
+        let judged = self.judges_affinity(&self.snapshot.classes[class as usize]);
+        self.fits_as_it_is(class, node, judged) && beside.fits_as_it_is(class, node, judged)
+    }
+
+    /// The scheduler leaves the rule between pods out where no term of the pod, or of one that runs, concerns it.
+    fn judges_affinity(&self, class: &PodClass) -> bool {
+        !class.pod_affinity.is_empty()
+            || !class.pod_anti_affinity.is_empty()
+            || self.everywhere().any(|(other, pod)| {
+                pod.pod_anti_affinity
+                    .iter()
+                    .any(|term| matches(term, class) && other.labels.contains_key(&term.topology_key))
+            })
+    }
+
+    fn fits_as_it_is(&self, class: ClassId, node: NodeId, affinity: bool) -> bool {
         let class = &self.snapshot.classes[class as usize];
         let Some(node) = &self.nodes[node as usize] else {
             return false;
@@ -110,12 +166,13 @@ impl<'a> Plain<'a> {
             && selects(class, node)
             && class
                 .volume_topology
-                .as_ref()
-                .is_none_or(|wanted| wanted.matches(&node.name, &node.labels))
+                .iter()
+                .all(|wanted| wanted.matches(&node.name, &node.labels))
             && self.ports_are_free(class, node)
+            && self.volumes_can_be_had(class, node)
             && self.resources_are_free(class, node)
             && self.spread_holds(class, node)
-            && self.affinity_holds(class, node)
+            && (!affinity || self.affinity_holds(class, node))
     }
 
     fn ports_are_free(&self, class: &PodClass, node: &PlainNode) -> bool {
@@ -129,11 +186,51 @@ impl<'a> Plain<'a> {
 
     fn resources_are_free(&self, class: &PodClass, node: &PlainNode) -> bool {
         let mut used = Resources::default();
-        self.on(node).for_each(|other| used.add(&other.requests));
+        self.pods_on(node).for_each(|other| used.add(&other.requests));
         (0..4).all(|id| {
             let wanted = class.requests.get(id);
             wanted == 0 || used.get(id) + wanted <= node.allocatable.get(id)
         })
+    }
+
+    fn volumes_can_be_had(&self, class: &PodClass, node: &PlainNode) -> bool {
+        let everyone = || {
+            let alive = self
+                .pods
+                .iter()
+                .filter(|(_, on)| self.nodes[*on as usize].is_some());
+            alive.map(|(class, _)| &self.snapshot.classes[*class as usize])
+        };
+        let claims_are_free = class.exclusive_claims.iter().all(|claim| {
+            everyone().all(|pod| pod.namespace != class.namespace || !pod.exclusive_claims.contains(claim))
+        });
+        let disks_are_free = self.on(node).flat_map(|pod| &pod.disks).all(|used| {
+            class
+                .disks
+                .iter()
+                .all(|disk| disk.name != used.name || (disk.read_only && used.read_only))
+        });
+        let drivers = class.attachments.iter().map(|attached| &attached.driver);
+        let limits_hold = drivers
+            .filter_map(|driver| node.limits.get_key_value(driver))
+            .all(|(driver, limit)| {
+                let count = |pods: &[&PodClass]| {
+                    let of_driver = || {
+                        pods.iter()
+                            .flat_map(|pod| &pod.attachments)
+                            .filter(|attached| attached.driver == *driver)
+                    };
+                    let shared: std::collections::BTreeSet<&String> =
+                        of_driver().flat_map(|attached| &attached.shared).collect();
+                    of_driver().map(|attached| attached.own as usize).sum::<usize>() + shared.len()
+                };
+                let mut pods: Vec<&PodClass> = self.pods_on(node).collect();
+                let before = count(&pods);
+                pods.push(class);
+                let after = count(&pods);
+                after == before || after <= *limit as usize
+            });
+        claims_are_free && disks_are_free && limits_hold
     }
 
     fn spread_holds(&self, class: &PodClass, node: &PlainNode) -> bool {
@@ -154,7 +251,8 @@ impl<'a> Plain<'a> {
                     && (!constraint.honor_taints || tolerates(class, other));
                 if counted {
                     let matching = |pod: &&PodClass| {
-                        pod.namespace == class.namespace
+                        !pod.terminating
+                            && pod.namespace == class.namespace
                             && constraint
                                 .selector
                                 .as_ref()
@@ -185,7 +283,7 @@ impl<'a> Plain<'a> {
                 .get(key)
                 .is_some_and(|here| other.labels.get(key) == Some(here))
         };
-        let all = |pod: &PodClass| class.pod_affinity.iter().all(|term| matches(term, pod));
+        let all = |pod: &PodClass| class.pod_affinity.iter().all(|term| seeks(term, pod));
         let attracted = class.pod_affinity.iter().all(|term| {
             self.everywhere()
                 .any(|(other, pod)| all(pod) && together(&term.topology_key, other))
@@ -205,7 +303,7 @@ impl<'a> Plain<'a> {
             class
                 .pod_anti_affinity
                 .iter()
-                .any(|term| matches(term, pod) && together(&term.topology_key, other))
+                .any(|term| seeks(term, pod) && together(&term.topology_key, other))
                 || pod
                     .pod_anti_affinity
                     .iter()
@@ -215,8 +313,15 @@ impl<'a> Plain<'a> {
     }
 }
 
+/// Whether the pod that carries the term looks for this one.
+fn seeks(term: &PodAffinityTerm, pod: &PodClass) -> bool {
+    term.sought_everywhere && term.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
+        || matches(term, pod)
+}
+
 fn matches(term: &PodAffinityTerm, pod: &PodClass) -> bool {
-    term.namespaces.contains(&pod.namespace) && term.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
+    (term.namespaces.is_empty() || term.namespaces.contains(&pod.namespace))
+        && term.selector.as_ref().is_some_and(|s| s.matches(&pod.labels))
 }
 
 fn selects(class: &PodClass, node: &PlainNode) -> bool {

@@ -79,9 +79,23 @@ proptest! {
         let snapshot = std::sync::Arc::new(snapshot);
         let placement = place_pending(&snapshot);
         let mut plain = Plain::new(&snapshot);
+        plain.promised.clear();
+        let bound = plain.pods.len();
         for (pod, node) in &placement.placed {
-            let class = snapshot.pods[*pod as usize].class;
+            let (class, nominated) = (snapshot.pods[*pod as usize].class, snapshot.pods[*pod as usize].nominated);
+            // Who was promised the node gets the room of pods that leave it.
+            let priority = |class: ClassId| snapshot.classes[class as usize].priority;
+            let leaves = |other: ClassId| {
+                snapshot.classes[other as usize].terminating && priority(other) < priority(class)
+            };
+            let kept = plain.pods.clone();
+            let mut at = 0;
+            plain.pods.retain(|(class, on)| {
+                at += 1;
+                nominated != Some(*node) || at > bound || on != node || !leaves(*class)
+            });
             prop_assert!(plain.fits(class, *node), "class {} on node {}", class, node);
+            plain.pods = kept;
             plain.pods.push((class, *node));
         }
         agree(&placement.state(), &plain)?;
@@ -156,8 +170,8 @@ proptest! {
         }
     }
 
-    /// What the oracle promises for nodes comes true when they are bought. Spread aside: there, nodes that are asked
-    /// about and then not bought make a difference.
+    /// What the oracle promises for nodes comes true when they are bought. Spread and the company of DaemonSets
+    /// aside: there, nodes that are asked about and then not bought make a difference.
     #[test]
     fn the_oracle_keeps_its_word(
         snapshot in some_cluster(),
@@ -165,6 +179,7 @@ proptest! {
     ) {
         let mut snapshot = snapshot;
         snapshot.classes.iter_mut().for_each(|class| class.topology_spread.clear());
+        snapshot.templates.iter_mut().for_each(|template| template.daemons.clear());
         snapshot.groups.iter_mut().for_each(|group| (group.may_grow, group.max) = (true, 1000));
         snapshot.max_cluster_nodes = None;
         let snapshot = std::sync::Arc::new(snapshot);

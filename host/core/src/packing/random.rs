@@ -36,14 +36,17 @@ fn some_term() -> impl Strategy<Value = PodAffinityTerm> {
         vec!["default"],
         vec!["other"],
         vec!["default", "other"],
+        vec![],
     ]);
-    (some_selector(), some_key(), namespaces).prop_map(|(selector, topology_key, namespaces)| {
-        PodAffinityTerm {
+    let everywhere = prop::bool::weighted(0.1);
+    (some_selector(), some_key(), namespaces, everywhere).prop_map(
+        |(selector, topology_key, namespaces, sought_everywhere)| PodAffinityTerm {
             selector,
             topology_key,
             namespaces: namespaces.into_iter().map(str::to_owned).collect(),
-        }
-    })
+            sought_everywhere,
+        },
+    )
 }
 
 fn some_spread() -> impl Strategy<Value = SpreadConstraint> {
@@ -105,6 +108,22 @@ fn some_affinity() -> impl Strategy<Value = NodeSelector> {
     .prop_map(|terms| NodeSelector { terms })
 }
 
+fn some_attachments() -> impl Strategy<Value = Attachments> {
+    let shared = prop::sample::select(vec![vec![], vec![], vec!["a"], vec!["b"], vec!["a", "b"]]);
+    (prop::sample::select(vec!["csi", "nfs"]), 0..2_u32, shared).prop_map(|(driver, own, shared)| {
+        Attachments {
+            driver: driver.into(),
+            own,
+            shared: shared.into_iter().map(str::to_owned).collect(),
+        }
+    })
+}
+
+fn some_limits() -> impl Strategy<Value = AttachLimits> {
+    prop::sample::select(vec![None, None, Some(0), Some(1), Some(2), Some(4)])
+        .prop_map(|limit| limit.map(|limit| ("csi".to_owned(), limit)).into_iter().collect())
+}
+
 fn some_class() -> impl Strategy<Value = PodClass> {
     let rarely = |weight| prop::bool::weighted(weight);
     let identity = (
@@ -119,6 +138,12 @@ fn some_class() -> impl Strategy<Value = PodClass> {
         prop::option::weighted(0.1, some_affinity()),
         rarely(0.1),
         rarely(0.1),
+        rarely(0.15),
+    );
+    let possessions = (
+        prop::collection::vec(some_attachments(), 0..3),
+        prop::sample::select(vec![vec![], vec![], vec![], vec!["data"], vec!["data", "logs"]]),
+        prop::sample::select(vec![None, None, None, Some(true), Some(false)]),
     );
     let together = (
         prop::collection::vec(some_term(), 0..2),
@@ -127,9 +152,12 @@ fn some_class() -> impl Strategy<Value = PodClass> {
         rarely(0.25),
         rarely(0.25),
     );
-    (identity, placement, together).prop_map(|(identity, placement, together)| {
+    (identity, placement, possessions, together).prop_map(|(identity, placement, possessions, together)| {
         let (namespace, app, cpu_milli, priority) = identity;
-        let (tolerant, node_affinity, volume_topology, zonal, ports) = placement;
+        let (tolerant, node_affinity, volume_topology, zonal, ports, terminating) = placement;
+        let (mut attachments, claims, read_only) = possessions;
+        attachments.sort();
+        attachments.dedup_by(|one, other| one.driver == other.driver);
         let (pod_affinity, pod_anti_affinity, topology_spread, attracted, repelled) = together;
         let class = PodClass {
             namespace: namespace.into(),
@@ -147,7 +175,16 @@ fn some_class() -> impl Strategy<Value = PodClass> {
                 Labels::new()
             },
             node_affinity,
-            volume_topology,
+            volume_topology: volume_topology.into_iter().collect(),
+            attachments,
+            exclusive_claims: claims.into_iter().map(str::to_owned).collect(),
+            disks: read_only
+                .map(|read_only| Disk {
+                    name: "iscsi/a".into(),
+                    read_only,
+                })
+                .into_iter()
+                .collect(),
             pod_affinity: if attracted { pod_affinity } else { Vec::new() },
             pod_anti_affinity: if repelled { pod_anti_affinity } else { Vec::new() },
             topology_spread,
@@ -160,6 +197,7 @@ fn some_class() -> impl Strategy<Value = PodClass> {
             } else {
                 vec![]
             },
+            terminating,
         };
         if tolerant { class.tolerates("gpu") } else { class }
     })
@@ -175,14 +213,30 @@ pub(super) fn some_cluster() -> impl Strategy<Value = Snapshot> {
         NodeState::Leaving,
     ]);
     let rarely = || prop::bool::weighted(0.15);
-    let node = (some_labels(), state, rarely(), rarely(), 1..5_i64, rarely());
-    let template = (some_labels(), rarely(), 1..5_i64, 0..6_u32);
+    let node = (
+        some_labels(),
+        state,
+        rarely(),
+        rarely(),
+        1..5_i64,
+        rarely(),
+        some_limits(),
+    );
+    let daemons = prop::collection::vec(0..4_usize, 0..3);
+    let template = (
+        some_labels(),
+        rarely(),
+        1..5_i64,
+        0..6_u32,
+        some_limits(),
+        daemons,
+    );
     (
         prop::collection::vec(some_class(), 1..5),
         prop::collection::vec(node, 1..6),
         prop::collection::vec(template, 1..4),
         prop::collection::vec((0..4_usize, 0..5_usize, 0..8_u8), 0..10),
-        prop::collection::vec(0..4_usize, 0..12),
+        prop::collection::vec((0..4_usize, prop::option::weighted(0.15, 0..5_usize)), 0..12),
         (prop::option::of(0..12_u32), 0..4_u32, 0..3_u32),
     )
         .prop_map(
@@ -192,18 +246,25 @@ pub(super) fn some_cluster() -> impl Strategy<Value = Snapshot> {
                 for class in classes {
                     cluster.class(class);
                 }
-                for (at, (labels, tainted, cores, most)) in templates.into_iter().enumerate() {
+                for (at, (labels, tainted, cores, most, limits, daemons)) in templates.into_iter().enumerate()
+                {
                     let template = cluster.template(&format!("offer-{at}"), cores * 1000, &[]) as usize;
                     cluster.snapshot.groups[template].max = most;
                     cluster.snapshot.groups[template].may_grow = most != 3;
                     cluster.snapshot.groups[template].min = most / 4;
                     cluster.snapshot.templates[template].labels = labels;
                     cluster.snapshot.templates[template].allocatable.pods = 6;
+                    cluster.snapshot.templates[template].attach_limits = limits;
+                    cluster.snapshot.templates[template].daemons = daemons
+                        .into_iter()
+                        .map(|class| u32::try_from(class % classes_known).unwrap())
+                        .collect();
                     if tainted {
                         cluster.snapshot.templates[template].taints.push(taint("gpu"));
                     }
                 }
-                for (at, (labels, state, cordoned, tainted, cores, unnamed)) in nodes.into_iter().enumerate()
+                for (at, (labels, state, cordoned, tainted, cores, unnamed, limits)) in
+                    nodes.into_iter().enumerate()
                 {
                     let name = format!("node-{at}");
                     let id = cluster.managed(&name, 0) as usize;
@@ -216,6 +277,7 @@ pub(super) fn some_cluster() -> impl Strategy<Value = Snapshot> {
                     node.taints = if tainted { vec![taint("gpu")] } else { Vec::new() };
                     node.allocatable.cpu_milli = cores * 1000;
                     node.allocatable.pods = 6;
+                    node.attach_limits = limits;
                 }
                 for (class, node, kind) in bound {
                     let (class, node) = (class % classes_known, node % nodes_known);
@@ -227,9 +289,11 @@ pub(super) fn some_cluster() -> impl Strategy<Value = Snapshot> {
                         _ => Movability::Moves,
                     };
                 }
-                waiting
-                    .into_iter()
-                    .for_each(|class| cluster.waiting(u32::try_from(class % classes_known).unwrap(), 1));
+                for (class, nominated) in waiting {
+                    cluster.waiting(u32::try_from(class % classes_known).unwrap(), 1);
+                    let pod = cluster.snapshot.pods.last_mut().unwrap();
+                    pod.nominated = nominated.map(|node| u32::try_from(node % nodes_known).unwrap());
+                }
                 cluster.snapshot.max_cluster_nodes = max;
                 cluster.snapshot.removal_budget = removal_budget;
                 cluster.snapshot.budgets.push(DisruptionBudget {

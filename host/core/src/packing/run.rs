@@ -53,7 +53,7 @@ impl<'a> Run<'a> {
             keys.dedup();
         }
         Self {
-            bulk: links.is_bulk(),
+            bulk: tables.is_bulk(class),
             attracted: !links.affinity.is_empty(),
             keys,
             state,

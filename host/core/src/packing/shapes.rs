@@ -133,14 +133,20 @@ impl<'a> Spoken<'a> {
             spoken
                 .labels
                 .extend(class.node_selector.keys().map(String::as_str));
-            spoken.hear(class.node_affinity.as_ref());
-            spoken.hear(class.volume_topology.as_ref());
+            class
+                .node_affinity
+                .iter()
+                .for_each(|selector| spoken.hear(selector));
+            class
+                .volume_topology
+                .iter()
+                .for_each(|selector| spoken.hear(selector));
         }
         spoken
     }
 
-    fn hear(&mut self, selector: Option<&'a NodeSelector>) {
-        for term in selector.iter().flat_map(|selector| &selector.terms) {
+    fn hear(&mut self, selector: &'a NodeSelector) {
+        for term in &selector.terms {
             self.labels.extend(
                 term.match_expressions
                     .iter()

@@ -4,7 +4,8 @@
 //! and [`State::rollback`] restores exactly what was there at the mark.
 
 use super::counters::Counter;
-use super::links::{CounterId, PortId};
+use super::links::CounterId;
+use super::possessions::Held;
 use super::shapes::ShapeId;
 use super::tables::Tables;
 use super::topology::{DomainId, KeyId};
@@ -50,6 +51,11 @@ enum Step {
         node: NodeId,
         was: Standing,
     },
+    /// A promise was kept or given up.
+    Released {
+        class: ClassId,
+        node: NodeId,
+    },
 }
 
 /// A moment that [`State::rollback`] can return to.
@@ -62,15 +68,16 @@ pub struct State {
     pub(super) tables: Arc<Tables>,
     pub(super) standing: Vec<Standing>,
     pub(super) shapes: Vec<ShapeId>,
-    /// nodes × columns. Sums of 64-bit amounts: they cannot overflow 128 bits, so that steps undo exactly.
+    /// nodes × amounts. Sums of 64-bit amounts: they cannot overflow 128 bits, so that steps undo exactly.
     pub(super) free: Vec<i128>,
     /// nodes × keys.
     pub(super) domains: Vec<Option<DomainId>>,
-    /// By node, ascending; a port that two pods claim is there twice.
-    pub(super) ports: Vec<Vec<PortId>>,
+    pub(super) held: Held,
     /// By node: pods that were placed here, by class, ascending.
     pub(super) arrivals: Vec<Vec<(ClassId, u32)>>,
     pub(super) counters: Vec<Counter>,
+    /// Waiting pods that a node is promised to, by node, then by class.
+    pub(super) promises: BTreeMap<NodeId, Vec<ClassId>>,
     log: Vec<Step>,
 }
 
@@ -83,7 +90,7 @@ impl State {
             shapes: Vec::new(),
             free: Vec::new(),
             domains: Vec::new(),
-            ports: Vec::new(),
+            held: Held::new(tables.possessions.claims),
             arrivals: Vec::new(),
             counters: tables
                 .links
@@ -91,6 +98,7 @@ impl State {
                 .iter()
                 .map(|counter| Counter::new(tables.topology.known[counter.key]))
                 .collect(),
+            promises: super::promises::given(snapshot),
             log: Vec::new(),
             tables: Arc::clone(&tables),
         };
@@ -105,7 +113,7 @@ impl State {
             state.push_node(
                 standing,
                 tables.shapes.of_nodes[at],
-                tables.amounts(&node.allocatable),
+                tables.amounts(&node.allocatable, &node.attach_limits),
                 domains,
             );
         }
@@ -175,13 +183,18 @@ impl State {
         self.tables.rank(class)
     }
 
-    /// Whether a pod of the class may go to the node now.
+    /// Whether a pod of the class may go to the node now. Where the node is promised to others that come first,
+    /// the pod must fit with them there and without them, as kube-scheduler asks.
     ///
     /// # Errors
     /// The first rule that says no.
     pub fn fits(&self, class: ClassId, node: NodeId) -> Result<(), Cause> {
         self.fits_by_nature(class, node)?;
-        rules::refused_by_state(self, class, node).map_or(Ok(()), Err)
+        rules::refused_by_state(self, class, node).map_or(Ok(()), Err)?;
+        match self.beside_promised(class, node) {
+            Some(beside) => rules::refused_by_state(&beside, class, node).map_or(Ok(()), Err),
+            None => Ok(()),
+        }
     }
 
     /// What does not depend on other pods.
@@ -208,6 +221,7 @@ impl State {
             .iter()
             .map(|(column, amount)| free[*column].max(0) / amount);
         quotients
+            .chain(self.attachment_room(class, node))
             .min()
             .map_or(0, |pods| u32::try_from(pods).unwrap_or(u32::MAX))
     }
@@ -242,12 +256,12 @@ impl State {
             }
         }
         let node = NodeId::try_from(self.standing.len()).unwrap_or(NodeId::MAX);
-        let allocatable = &tables.snapshot.templates[at].allocatable;
+        let offered = &tables.snapshot.templates[at];
         let standing = Standing::Imagined(template);
         self.push_node(
             standing,
             tables.shapes.of_templates[at],
-            tables.amounts(allocatable),
+            tables.amounts(&offered.allocatable, &offered.attach_limits),
             &domains,
         );
         self.log.push(Step::Added);
@@ -286,6 +300,7 @@ impl State {
             node,
             was: self.standing[at],
         });
+        self.each_daemon(node, Self::unsettle);
         self.standing[at] = Standing::Gone;
         self.each_scope(node, Counter::remove_host);
         displaced
@@ -309,13 +324,22 @@ impl State {
                     self.arrive(class, node, pods);
                 }
                 Some(Step::Evicted { class, node }) => self.put(class, node, 1),
+                Some(Step::Released { class, node }) => self.promise(class, node),
                 Some(Step::Added) => self.pop_node(),
                 Some(Step::Removed { node, was }) => {
                     self.standing[node as usize] = was;
                     self.each_scope(node, Counter::add_host);
+                    self.each_daemon(node, Self::settle);
                 }
                 None => break,
             }
+        }
+    }
+
+    /// Forgets that the node is promised to a pod of the class.
+    pub(super) fn release(&mut self, class: ClassId, node: NodeId) {
+        if self.withdraw(class, node) {
+            self.log.push(Step::Released { class, node });
         }
     }
 
@@ -323,14 +347,20 @@ impl State {
         &self.tables
     }
 
-    /// Free amounts of the columns; negative where the node is overcommitted.
+    /// Free amounts of resources; negative where the node is overcommitted.
     pub(crate) fn free(&self, node: NodeId) -> &[i128] {
-        let width = self.tables.width();
-        &self.free[node as usize * width..(node as usize + 1) * width]
+        &self.row(node)[..self.tables.width()]
     }
 
-    pub(crate) fn ports(&self, node: NodeId) -> &[PortId] {
-        &self.ports[node as usize]
+    /// Free amounts of everything that is kept per node.
+    pub(super) fn row(&self, node: NodeId) -> &[i128] {
+        let length = self.tables.row();
+        &self.free[node as usize * length..(node as usize + 1) * length]
+    }
+
+    pub(super) fn row_mut(&mut self, node: NodeId) -> &mut [i128] {
+        let length = self.tables.row();
+        &mut self.free[node as usize * length..(node as usize + 1) * length]
     }
 
     pub(crate) fn domain(&self, node: NodeId, key: KeyId) -> Option<DomainId> {
@@ -371,7 +401,8 @@ impl PartialEq for State {
             && self.shapes == other.shapes
             && self.free == other.free
             && self.domains == other.domains
-            && self.ports == other.ports
+            && self.held == other.held
+            && self.promises == other.promises
             && self.arrivals == other.arrivals
             && self.counters == other.counters
     }

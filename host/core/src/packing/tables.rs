@@ -1,9 +1,12 @@
 //! What stays the same however pods are placed: worked out once per snapshot, shared by all states.
 
 use super::links::Links;
+use super::possessions::Possessions;
 use super::shapes::Shapes;
 use super::topology::Topology;
-use crate::model::{ClassId, PodId, ResourceId, Resources, Snapshot};
+use crate::model::{
+    AttachLimits, ClassId, NodeId, NodeState, PodId, ResourceId, Resources, Snapshot, TemplateId,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -21,6 +24,7 @@ pub(crate) struct Tables {
     pub(crate) shapes: Shapes,
     pub(crate) topology: Topology,
     pub(crate) links: Links,
+    pub(crate) possessions: Possessions,
     /// By node: the pods that run there.
     pub(crate) residents: Vec<Vec<PodId>>,
 }
@@ -56,6 +60,7 @@ impl Tables {
         }
         Self {
             sizes: sizes(&snapshot),
+            possessions: Possessions::new(&snapshot),
             shapes: Shapes::new(&snapshot),
             columns,
             needs,
@@ -71,9 +76,51 @@ impl Tables {
         self.columns.len()
     }
 
-    /// The amounts of the columns.
-    pub(crate) fn amounts<'a>(&'a self, resources: &'a Resources) -> impl Iterator<Item = i128> + 'a {
-        self.columns.iter().map(|id| i128::from(resources.get(*id)))
+    /// How many amounts are kept per node: of resources, then of volumes by driver.
+    pub(crate) fn row(&self) -> usize {
+        self.width() + self.possessions.drivers()
+    }
+
+    /// The amounts of an empty node.
+    pub(crate) fn amounts<'a>(
+        &'a self,
+        resources: &'a Resources,
+        limits: &'a AttachLimits,
+    ) -> impl Iterator<Item = i128> + 'a {
+        let resources = self.columns.iter().map(|id| i128::from(resources.get(*id)));
+        resources.chain(self.possessions.limits(limits))
+    }
+
+    /// Whether one pod of the class changes nothing but amounts for the next: then they can be placed by the
+    /// number.
+    pub(crate) fn is_bulk(&self, class: ClassId) -> bool {
+        self.links.of(class).is_bulk() && self.possessions.of(class).is_bulk()
+    }
+
+    /// Whether nothing but the shape of a node and its free resources decides about a pod of the class.
+    pub(crate) fn is_plain(&self, class: ClassId) -> bool {
+        self.links.of(class).is_plain() && self.possessions.of(class).is_empty()
+    }
+
+    /// The resources of an empty node of the template.
+    pub(crate) fn offered(&self, template: TemplateId) -> impl Iterator<Item = i128> + '_ {
+        let template = &self.snapshot.templates[template as usize];
+        let amounts = self.amounts(&template.allocatable, &template.attach_limits);
+        amounts.take(self.width())
+    }
+
+    /// Classes of the DaemonSet pods that a node of the template starts with.
+    pub(crate) fn daemons(&self, template: TemplateId) -> impl Iterator<Item = ClassId> + '_ {
+        let template = self.snapshot.templates.get(template as usize);
+        let daemons = template.into_iter().flat_map(|template| &template.daemons);
+        let known = |class: &ClassId| (*class as usize) < self.snapshot.classes.len();
+        daemons.copied().filter(known)
+    }
+
+    /// The template of a node of the snapshot that has yet to come.
+    pub(crate) fn upcoming(&self, node: NodeId) -> Option<TemplateId> {
+        let node = self.snapshot.nodes.get(node as usize)?;
+        node.template.filter(|_| node.state == NodeState::Upcoming)
     }
 
     /// The order in which classes are placed: what matters most first, then what is hardest to place.

@@ -149,7 +149,7 @@ impl WhatIf<'_> {
         }
         let lots = lots(state, asked, &moving);
         // Pods that lose their node go to nodes that run or are imagined here: what is merely on its way may not come.
-        let mut fields = [Field::default(), Field::default()];
+        let mut there = [Field::default(), Field::default()];
         if lots.iter().any(|lot| lot.field.is_some()) {
             let existing = dedicated_first(state, &asked.pods);
             let running: Vec<NodeId> = existing
@@ -157,13 +157,14 @@ impl WhatIf<'_> {
                 .copied()
                 .filter(|node| state.is_ready(*node))
                 .collect();
-            fields = [Field::new(state, &running), Field::new(state, &existing)];
+            there = [Field::new(state, &running), Field::new(state, &existing)];
         }
         // Unused nodes are not bought, and what is there decides how pods are packed: so the answer is that of a
         // question in which every node is used.
         let mut additions = question.additions.clone();
         let (offers, results) = loop {
             let mark = state.mark();
+            let mut fields = there.clone();
             let mut offers = open_offers(state, &additions);
             work.steps(offers.len() as u64);
             let results = fill_all(state, &lots, &mut fields, &mut offers, &mut work);
@@ -257,11 +258,13 @@ fn lots(state: &State, asked: &Asked, moving: &BTreeMap<ClassId, u32>) -> Vec<Lo
             class,
             pods: pods(moving),
             field: Some(RUNNING),
+            promised: None,
         });
         lots.push(Lot {
             class,
             pods: pods(&asked.pods),
             field: (!settled).then_some(EXISTING),
+            promised: None,
         });
     }
     lots.retain(|lot| lot.pods > 0);

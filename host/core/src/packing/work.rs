@@ -3,8 +3,7 @@
 //! The core has no clock. Steps are counted instead: the same question takes the same steps on every machine,
 //! so that a placement which stops early stops at the same pod wherever it is repeated.
 
-/// Steps of [`super::place_pending`]: some seconds on one core. 150 000 pods of 1 500 classes on 5 000 nodes take a
-/// hundredth of it.
+/// Steps of [`super::place_pending`].
 pub const PLACEMENT_STEPS: u64 = 50_000_000;
 /// Steps of one question to the oracle: what the default fuel of a policy pays for.
 pub const QUESTION_STEPS: u64 = 5_000_000;

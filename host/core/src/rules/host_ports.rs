@@ -1,32 +1,29 @@
 //! Two pods of a node must not claim the same host port.
 
 use crate::model::{ClassId, HostPort, NodeId};
-use crate::packing::State;
+use crate::packing::{Holding, State};
 
 pub(super) fn allows(state: &State, class: ClassId, node: NodeId) -> bool {
-    let tables = state.tables();
-    let wanted = &tables.links.of(class).ports;
-    wanted.is_empty()
-        || state.ports(node).iter().all(|used| {
-            wanted
-                .iter()
-                .all(|port| !conflict(tables.links.port(*port), tables.links.port(*used)))
-        })
+    !state.holdings_clash(class, node, |wanted, used| match (wanted, used) {
+        (Holding::Port(wanted), Holding::Port(used)) => conflict(wanted, used),
+        _ => false,
+    })
 }
 
 /// Whether two claims exclude each other: the same port and protocol, at addresses that overlap.
 fn conflict(one: &HostPort, other: &HostPort) -> bool {
-    let protocol = |port: &HostPort| {
-        if port.protocol.is_empty() {
-            "TCP".to_owned()
-        } else {
-            port.protocol.clone()
-        }
-    };
+    // Only this address is special to kube-scheduler: `::` is one like any other.
     let everywhere = |address: &str| address.is_empty() || address == "0.0.0.0";
     one.port == other.port
         && protocol(one) == protocol(other)
         && (everywhere(&one.host_ip) || everywhere(&other.host_ip) || one.host_ip == other.host_ip)
+}
+
+fn protocol(port: &HostPort) -> &str {
+    match port.protocol.as_str() {
+        "" => "TCP",
+        protocol => protocol,
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +80,30 @@ mod tests {
                 port(80, "TCP", ""),
                 true,
                 "all addresses, both ways",
+            ),
+            (
+                port(80, "TCP", "::"),
+                port(80, "TCP", "10.0.0.1"),
+                false,
+                "the unspecified address of IPv6 is an address",
+            ),
+            (
+                port(80, "TCP", "::"),
+                port(80, "TCP", "::"),
+                true,
+                "the same address of IPv6",
+            ),
+            (
+                port(80, "TCP", "::"),
+                port(80, "TCP", ""),
+                true,
+                "all addresses, that of IPv6 included",
+            ),
+            (
+                port(80, "SCTP", ""),
+                port(80, "UDP", ""),
+                false,
+                "two other protocols",
             ),
         ] {
             assert_eq!(conflict(&one, &other), expected, "{why}");

@@ -4,6 +4,9 @@
 //! are asked once per class and kind of node. *Dynamic* ones depend on what else runs, and are asked whenever
 //! a pod is tried. The first rule that says no gives the [`Cause`].
 
+mod attach_limits;
+mod disks;
+mod exclusive_claims;
 mod host_ports;
 mod node_affinity;
 mod pod_affinity;
@@ -18,7 +21,6 @@ use crate::model::{ClassId, Labels, NodeId, PodClass, Taint};
 use crate::packing::State;
 
 pub(crate) use node_affinity::allows as selects_node;
-pub(crate) use pod_affinity::allows as pod_affinity_allows;
 pub(crate) use taints::allows as tolerates_node;
 pub(crate) use topology_spread::skew_after;
 
@@ -44,9 +46,12 @@ const STATIC: [(Cause, StaticRule); 4] = [
 ];
 
 /// Rules about a class and a node in the light of what else runs, asked after the static ones.
-const DYNAMIC: [(Cause, DynamicRule); 4] = [
+const DYNAMIC: [(Cause, DynamicRule); 7] = [
     (Cause::HostPorts, host_ports::allows),
     (Cause::Resources, resources::allows),
+    (Cause::Volumes, exclusive_claims::allows),
+    (Cause::Volumes, disks::allows),
+    (Cause::Volumes, attach_limits::allows),
     (Cause::TopologySpread, topology_spread::allows),
     (Cause::PodAffinity, pod_affinity::allows),
 ];
@@ -65,4 +70,12 @@ pub(crate) fn refused_by_state(state: &State, class: ClassId, node: NodeId) -> O
         .iter()
         .find(|(_, allows)| !allows(state, class, node))
         .map(|(cause, _)| *cause)
+}
+
+/// Whether some dynamic rule other than topology spread keeps a pod of the class from the node now.
+pub(crate) fn refused_whatever_spreads(state: &State, class: ClassId, node: NodeId) -> bool {
+    DYNAMIC
+        .iter()
+        .filter(|(cause, _)| *cause != Cause::TopologySpread)
+        .any(|(_, allows)| !allows(state, class, node))
 }

@@ -44,6 +44,7 @@ mod tests {
             selector: Some(selector(&[("app", app)])),
             topology_key: key.into(),
             namespaces: vec!["default".into()],
+            sought_everywhere: false,
         }
     }
 
@@ -142,6 +143,46 @@ mod tests {
                 }),
                 &["b", "bare"],
                 "a list of namespaces",
+            ),
+            (
+                elsewhere(db()),
+                web().with(|class| {
+                    class.pod_anti_affinity = vec![PodAffinityTerm {
+                        namespaces: vec![],
+                        ..term("db", "zone")
+                    }];
+                }),
+                &["b", "bare"],
+                "every namespace",
+            ),
+            (
+                elsewhere(db()),
+                web().with(|class| {
+                    class.pod_anti_affinity = vec![PodAffinityTerm {
+                        sought_everywhere: true,
+                        ..term("db", "zone")
+                    }];
+                }),
+                &["b", "bare"],
+                "the pod looks everywhere, whatever the list says",
+            ),
+            (
+                elsewhere(db()).with(|class| {
+                    class.pod_anti_affinity = vec![PodAffinityTerm {
+                        namespaces: vec!["other".into()],
+                        sought_everywhere: true,
+                        ..term("web", "zone")
+                    }];
+                }),
+                web(),
+                &["a1", "a2", "b", "bare"],
+                "whom it keeps away follows the list",
+            ),
+            (
+                db().with(|class| class.terminating = true),
+                web().with(near("db")),
+                &["a1", "a2"],
+                "company that is being deleted is company",
             ),
             (
                 db().with(apart("web")),

@@ -121,7 +121,7 @@ mod tests {
     fn which_nodes_and_pods_count() {
         type Arrange = fn(&mut Cluster, &mut SpreadConstraint, &mut Labels);
         // Zone a holds one pod; zone b is empty and only there to hold the minimum down.
-        let cases: [(Arrange, bool, &str); 9] = [
+        let cases: [(Arrange, bool, &str); 10] = [
             (|_, _, _| {}, false, "zone b holds the minimum at zero"),
             (
                 |_, _, selector| *selector = labels(&[("zone", "a")]),
@@ -168,6 +168,11 @@ mod tests {
                 |cluster, _, _| cluster.snapshot.classes[0].labels = labels(&[("app", "db")]),
                 true,
                 "nor do pods that are not selected",
+            ),
+            (
+                |cluster, _, _| cluster.snapshot.classes[0].terminating = true,
+                true,
+                "nor do pods that are being deleted",
             ),
         ];
         for (arrange, expected, why) in cases {

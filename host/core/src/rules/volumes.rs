@@ -1,4 +1,4 @@
-//! The node must lie where the pod's volumes can be reached.
+//! The node must lie where every volume of the pod can be reached, or made.
 
 use super::NodeView;
 use crate::model::PodClass;
@@ -6,8 +6,8 @@ use crate::model::PodClass;
 pub(super) fn allows(class: &PodClass, node: &NodeView<'_>) -> bool {
     class
         .volume_topology
-        .as_ref()
-        .is_none_or(|topology| topology.matches(node.name, node.labels))
+        .iter()
+        .all(|reachable| reachable.matches(node.name, node.labels))
 }
 
 #[cfg(test)]
@@ -29,10 +29,25 @@ mod tests {
         };
         let labels = Labels::from([("zone".to_owned(), "a".to_owned())]);
         for (topology, expected, why) in [
-            (None, true, "volumes that are reachable anywhere"),
-            (Some(reachable_in(&["a"])), true, "a volume here"),
-            (Some(reachable_in(&["b", "a"])), true, "a volume here and there"),
-            (Some(reachable_in(&["b"])), false, "a volume elsewhere"),
+            (vec![], true, "volumes that are reachable anywhere"),
+            (vec![reachable_in(&["a"])], true, "a volume here"),
+            (vec![reachable_in(&["b", "a"])], true, "a volume here and there"),
+            (vec![reachable_in(&["b"])], false, "a volume elsewhere"),
+            (
+                vec![reachable_in(&["a"]), reachable_in(&["a", "b"])],
+                true,
+                "two volumes here",
+            ),
+            (
+                vec![reachable_in(&["a"]), reachable_in(&["b"])],
+                false,
+                "one here, one elsewhere",
+            ),
+            (
+                vec![NodeSelector::default()],
+                false,
+                "a volume that is not there yet",
+            ),
         ] {
             let class = PodClass {
                 volume_topology: topology,

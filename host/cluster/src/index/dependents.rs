@@ -1,0 +1,68 @@
+//! Pods whose class depends on what stands beside them: claims, volumes, namespaces.
+//!
+//! They are few, and kept whole, so that their classes can be made anew.
+
+use super::State;
+use crate::convert::{claim_names, pod_class, selects_namespaces};
+use autoscaler_core::model::PodKey;
+use k8s_openapi::api::core::v1::Pod;
+use std::collections::BTreeSet;
+
+/// What the class of a pod is made of anew when its surroundings change.
+#[derive(Clone, Debug)]
+pub(crate) struct Raw {
+    pod: Pod,
+    /// The claims that it names.
+    claims: Vec<String>,
+}
+
+impl State {
+    /// Takes note of what the class of a pod depends on. Returns what is to be kept of the pod for that.
+    pub(super) fn note_dependence(&mut self, key: &PodKey, pod: &Pod) -> Option<Box<Raw>> {
+        let claims = claim_names(pod);
+        self.note_claims(key, &claims);
+        let by_namespace = selects_namespaces(pod);
+        if by_namespace {
+            self.by_namespace.insert(key.clone());
+        } else {
+            self.by_namespace.remove(key);
+        }
+        (by_namespace || !claims.is_empty()).then(|| {
+            Box::new(Raw {
+                pod: pod.clone(),
+                claims,
+            })
+        })
+    }
+
+    /// The pod is about to go.
+    pub(super) fn forget_dependence(&mut self, key: &PodKey) {
+        self.note_claims(key, &[]);
+        self.by_namespace.remove(key);
+    }
+
+    /// Notes which claims a pod uses now.
+    fn note_claims(&mut self, key: &PodKey, now: &[String]) {
+        let raw = self.pods.get(key).and_then(|pod| pod.raw.as_ref());
+        let before = raw.map(|raw| raw.claims.clone()).unwrap_or_default();
+        let concerned = self.around.use_claims(key, &before, now);
+        self.classify_anew(concerned);
+    }
+
+    pub(super) fn namespaces_changed(&mut self) {
+        self.classify_anew(self.by_namespace.clone());
+    }
+
+    pub(super) fn classify_anew(&mut self, pods: BTreeSet<PodKey>) {
+        for key in pods {
+            let Some(raw) = self.pods.get(&key).and_then(|pod| pod.raw.as_ref()) else {
+                continue;
+            };
+            let class = pod_class(&raw.pod, &mut self.resources, &self.around);
+            let class = self.intern(class);
+            if let Some(pod) = self.pods.get_mut(&key) {
+                pod.class = class;
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Workloads to measure decisions with, and an independent validator of what comes out.
+//!
+//! The shapes are those of other autoscalers' own benchmarks, written anew from their descriptions, so that one
+//! machine can run both. A workload is a function without arguments: the same snapshot every time, on every
+//! machine. Times are in the snapshot, draws come from a fixed seed.
+
+mod cluster;
+mod consolidation;
+mod diverse;
+mod draw;
+mod homogeneous;
+mod validator;
+
+pub use validator::{Assignment, Breach, Home, Rule, Verdict, validate};
+
+use autoscaler_core::model::Snapshot;
+
+/// What is decided about the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Which nodes come for the pods that wait.
+    Grow,
+    /// Which nodes go, and where their pods move.
+    Shrink,
+    /// Which of the pods that wait fit on the nodes that are there.
+    Place,
+}
+
+/// A shape of one size.
+#[derive(Clone, Copy, Debug)]
+pub struct Workload {
+    /// Shape and size: `H1/10000`.
+    pub id: &'static str,
+    pub what: &'static str,
+    pub decision: Decision,
+    pub snapshot: fn() -> Snapshot,
+}
+
+const fn workload(
+    id: &'static str,
+    what: &'static str,
+    decision: Decision,
+    snapshot: fn() -> Snapshot,
+) -> Workload {
+    Workload {
+        id,
+        what,
+        decision,
+        snapshot,
+    }
+}
+
+const DIVERSE: &str = "pods with spread, affinity and anti-affinity, 400 instance types";
+const FILTER: &str = "nodes, running pods, waiting pods: none fits";
+
+/// All of them, in the order in which they are measured.
+pub const ALL: [Workload; 14] = [
+    workload("H1/1000", DIVERSE, Decision::Grow, || diverse::diverse(1_000)),
+    workload("H1/5000", DIVERSE, Decision::Grow, || diverse::diverse(5_000)),
+    workload("H1/10000", DIVERSE, Decision::Grow, || diverse::diverse(10_000)),
+    workload("H1/20000", DIVERSE, Decision::Grow, || diverse::diverse(20_000)),
+    workload(
+        "H2/4000",
+        "pods with preferences, 400 instance types",
+        Decision::Grow,
+        || diverse::preferring(4_000),
+    ),
+    workload(
+        "H3/51000",
+        "pods of two sizes, nodes of one size",
+        Decision::Grow,
+        homogeneous::estimate,
+    ),
+    workload(
+        "H4/50000",
+        "equal pods, a node group that starts empty",
+        Decision::Grow,
+        homogeneous::scale_up,
+    ),
+    workload(
+        "H5/2000",
+        "nodes at 40 %, 80 000 pods",
+        Decision::Shrink,
+        homogeneous::scale_down,
+    ),
+    workload("H6/1-30-1000", FILTER, Decision::Place, || {
+        homogeneous::filter(1, 30, 1_000)
+    }),
+    workload("H6/10-300-1000", FILTER, Decision::Place, || {
+        homogeneous::filter(10, 300, 1_000)
+    }),
+    workload("H6/100-3000-1000", FILTER, Decision::Place, || {
+        homogeneous::filter(100, 3_000, 1_000)
+    }),
+    workload("H6/200-200-60000", FILTER, Decision::Place, || {
+        homogeneous::filter(200, 200, 60_000)
+    }),
+    workload("H6/1000-1000-12000", FILTER, Decision::Place, || {
+        homogeneous::filter(1_000, 1_000, 12_000)
+    }),
+    workload(
+        "H8/1000",
+        "nodes of 20 node groups, used unevenly",
+        Decision::Shrink,
+        consolidation::uneven,
+    ),
+];
+
+/// The workload of this id.
+#[must_use]
+pub fn find(id: &str) -> Option<&'static Workload> {
+    ALL.iter().find(|workload| workload.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes() {
+        // Waiting pods, running pods, nodes, templates.
+        let expected = [
+            ("H1/1000", 1_000, 0, 0, 2_000),
+            ("H1/5000", 5_000, 0, 0, 2_000),
+            ("H1/10000", 10_000, 0, 0, 2_000),
+            ("H1/20000", 20_000, 0, 0, 2_000),
+            ("H2/4000", 4_000, 0, 0, 2_000),
+            ("H3/51000", 51_000, 0, 1, 2),
+            ("H4/50000", 50_000, 0, 0, 1),
+            ("H5/2000", 0, 80_000, 2_000, 1),
+            ("H6/1-30-1000", 1_000, 30, 1, 1),
+            ("H6/10-300-1000", 1_000, 300, 10, 1),
+            ("H6/100-3000-1000", 1_000, 3_000, 100, 1),
+            ("H6/200-200-60000", 60_000, 200, 200, 1),
+            ("H6/1000-1000-12000", 12_000, 1_000, 1_000, 1),
+        ];
+        for (id, waiting, running, nodes, templates) in expected {
+            let snapshot = (find(id).unwrap().snapshot)();
+            let bound = snapshot.pods.iter().filter(|pod| pod.node.is_some()).count();
+            assert_eq!(
+                (snapshot.pods.len() - bound, bound),
+                (waiting, running),
+                "pods of {id}"
+            );
+            assert_eq!(
+                (snapshot.nodes.len(), snapshot.templates.len()),
+                (nodes, templates),
+                "{id}"
+            );
+        }
+        assert_eq!(
+            expected.len() + 1,
+            ALL.len(),
+            "all but the uneven fleet, whose pods are drawn"
+        );
+    }
+
+    #[test]
+    fn the_uneven_fleet_is_used_unevenly_and_legal() {
+        let snapshot = consolidation::uneven();
+        let mut cpu = vec![0; snapshot.nodes.len()];
+        for pod in &snapshot.pods {
+            cpu[pod.node.unwrap() as usize] += snapshot.classes[pod.class as usize].requests.cpu_milli;
+        }
+        let share =
+            |(used, node): (&i64, &autoscaler_core::model::Node)| used * 1000 / node.allocatable.cpu_milli;
+        let shares: Vec<i64> = cpu.iter().zip(&snapshot.nodes).map(share).collect();
+        assert_eq!((shares.len(), snapshot.groups.len()), (1_000, 20));
+        assert!(shares.iter().filter(|share| **share < 250).count() > 200);
+        assert!(shares.iter().filter(|share| **share > 600).count() > 150);
+        assert!(shares.iter().all(|share| *share <= 1000));
+
+        // Nobody has to move, so an empty plan says whether the fleet as drawn is sound; that its pods may be
+        // where they are is seen when all of them are bound anew.
+        let homes: Vec<_> = (0..)
+            .zip(&snapshot.pods)
+            .map(|(id, pod)| (id, pod.node.unwrap()))
+            .collect();
+        let mut empty = snapshot;
+        empty.pods.iter_mut().for_each(|pod| pod.node = None);
+        let anew = Assignment::growth(&empty, Vec::new(), &homes);
+        let hard = |breaches: Vec<Breach>| {
+            let of_order = |breach: &Breach| breach.rule != Rule::TopologySpread;
+            breaches.into_iter().filter(of_order).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            validate(&empty, &anew).map_err(hard).err().unwrap_or_default(),
+            []
+        );
+    }
+
+    #[test]
+    fn the_same_snapshot_every_time() {
+        for id in ["H1/1000", "H8/1000"] {
+            let make = find(id).unwrap().snapshot;
+            assert_eq!(make(), make(), "{id}");
+        }
+    }
+}
