@@ -17,10 +17,12 @@ mod possessions;
 mod promises;
 #[cfg(test)]
 mod properties;
+mod quotas;
 #[cfg(test)]
 mod random;
 mod run;
 mod shapes;
+mod spread_room;
 mod state;
 mod tables;
 mod topology;
@@ -29,7 +31,7 @@ mod what_if;
 mod what_if_tests;
 mod work;
 
-pub use capacity::per_new_node;
+pub use capacity::{PerNewNode, per_new_node};
 pub(crate) use fill::fill;
 pub(crate) use links::CounterId;
 pub use pending::{Placement, Unplaced, place_pending, place_pending_within};

@@ -7,6 +7,7 @@
 
 use super::State;
 use super::fill::Offer;
+use super::quotas::Place;
 use super::work::Work;
 use crate::model::{ClassId, NodeId, TemplateId};
 use autoscaler_patterns::{Problem, Row};
@@ -19,21 +20,43 @@ const MOST_KINDS: usize = 48;
 /// New nodes of an offer that a search knows of: more than one decision buys.
 const MOST_NEW: usize = 10_000;
 /// What a search may weigh.
-const SEARCH_EFFORT: u64 = 1_000_000;
+const SEARCH_EFFORT: u64 = 3_000_000;
 /// What is weighed in the time of a step.
 const EFFORT_PER_STEP: u64 = 8;
 
 /// Position in the list of what is wanted, node, pods.
-type Put = (usize, NodeId, u32);
+pub(super) type Put = (usize, NodeId, u32);
 
-/// Places what it can of the classes, which are plain, on the offers in order. Where the simple way leaves pods
+/// Pods of a class whose place depends on nothing but the node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Want {
+    pub(super) class: ClassId,
+    pub(super) pods: u32,
+    /// Only there; none for anywhere.
+    pub(super) place: Option<Place>,
+}
+
+impl Want {
+    fn takes(&self, state: &State, template: TemplateId) -> bool {
+        let tables = state.tables();
+        let at = template as usize;
+        let domains = &tables.topology.of_templates[at * tables.topology.keys.len()..];
+        let is_there = self
+            .place
+            .is_none_or(|(key, domain)| domains[key] == Some(domain));
+        let shape = tables.shapes.of_templates[at];
+        is_there
+            && tables
+                .shapes
+                .verdict(&tables.snapshot, self.class, shape)
+                .refused
+                .is_none()
+    }
+}
+
+/// Places what it can of the pods on the offers in order. Where the simple way leaves pods
 /// without a place, patterns are searched for, and the better way counts.
-pub(super) fn pack(
-    state: &mut State,
-    wanted: &[(ClassId, u32)],
-    offers: &mut [Offer],
-    work: &mut Work,
-) -> Vec<Put> {
+pub(super) fn pack(state: &mut State, wanted: &[Want], offers: &mut [Offer], work: &mut Work) -> Vec<Put> {
     let sorts = sorts(state, wanted, offers);
     if sorts.is_empty() {
         return Vec::new();
@@ -52,6 +75,10 @@ pub(super) fn pack(
         state,
         work,
     };
+    if !packing.may_hold_all(offers) {
+        // No way of packing helps, and how many pods stay does not matter much.
+        return simply(packing.state, sorts, offers, packing.work);
+    }
     packing.by_patterns(offers);
     let Packing {
         sorts: rest, puts, ..
@@ -91,8 +118,8 @@ struct Sort {
     left: u32,
     /// How many templates of the snapshot take them at all: those with little choice go first.
     choice: usize,
-    /// Position, class and pods, in the order given.
-    members: Vec<(usize, ClassId, u32)>,
+    /// Position and pods, in the order given.
+    members: Vec<(usize, Want)>,
     /// The member that is next.
     next: usize,
 }
@@ -100,30 +127,20 @@ struct Sort {
 /// Requests, the offers that take the class, and how many templates do.
 type Likeness<'a> = (&'a [(usize, i128)], Vec<bool>, usize);
 
-fn sorts(state: &State, wanted: &[(ClassId, u32)], offers: &[Offer]) -> Vec<Sort> {
+fn sorts(state: &State, wanted: &[Want], offers: &[Offer]) -> Vec<Sort> {
     let tables = state.tables();
-    let takes = |class: ClassId, template: usize| {
-        let shape = tables.shapes.of_templates[template];
-        tables
-            .shapes
-            .verdict(&tables.snapshot, class, shape)
-            .refused
-            .is_none()
-    };
     let mut known: BTreeMap<Likeness<'_>, usize> = BTreeMap::new();
     let mut sorts: Vec<Sort> = Vec::new();
-    for (position, (class, pods)) in wanted.iter().enumerate() {
-        if *pods == 0 {
+    for (position, want) in wanted.iter().enumerate() {
+        if want.pods == 0 {
             continue;
         }
-        let needs = &tables.needs[*class as usize];
+        let needs = &tables.needs[want.class as usize];
         let by_offer: Vec<bool> = offers
             .iter()
-            .map(|offer| takes(*class, offer.template as usize))
+            .map(|offer| want.takes(state, offer.template))
             .collect();
-        let choice = (0..tables.snapshot.templates.len())
-            .filter(|template| takes(*class, *template))
-            .count();
+        let choice = tables.shapes.templates_for(&tables.snapshot, want.class);
         let at = *known.entry((needs, by_offer, choice)).or_insert_with(|| {
             sorts.push(Sort {
                 needs: needs.clone(),
@@ -134,8 +151,8 @@ fn sorts(state: &State, wanted: &[(ClassId, u32)], offers: &[Offer]) -> Vec<Sort
             });
             sorts.len() - 1
         });
-        sorts[at].left = sorts[at].left.saturating_add(*pods);
-        sorts[at].members.push((position, *class, *pods));
+        sorts[at].left = sorts[at].left.saturating_add(want.pods);
+        sorts[at].members.push((position, *want));
     }
     sorts
 }
@@ -293,15 +310,34 @@ impl Packing<'_> {
         }
     }
 
+    /// Whether the nodes have enough of every resource for all pods, each rule and each remainder aside.
+    fn may_hold_all(&self, offers: &[Offer]) -> bool {
+        let mut there = vec![0_i128; self.state.tables().width()];
+        for offer in offers {
+            for node in &offer.opened {
+                let free = self.state.free(*node);
+                there
+                    .iter_mut()
+                    .zip(free)
+                    .for_each(|(sum, free)| *sum += free.max(&0));
+            }
+            let new = self.state.tables().offered(offer.template);
+            let nodes = i128::from(offer.left);
+            there
+                .iter_mut()
+                .zip(new)
+                .for_each(|(sum, amount)| *sum += amount.max(0) * nodes);
+        }
+        for sort in &self.sorts {
+            for (column, amount) in &sort.needs {
+                there[*column] -= amount * i128::from(sort.left);
+            }
+        }
+        there.iter().all(|left| *left >= 0)
+    }
+
     fn takes(&self, sort: usize, template: TemplateId) -> bool {
-        let tables = self.state.tables();
-        let shape = tables.shapes.of_templates[template as usize];
-        let class = self.sorts[sort].members[0].1;
-        tables
-            .shapes
-            .verdict(&tables.snapshot, class, shape)
-            .refused
-            .is_none()
+        self.sorts[sort].members[0].1.takes(self.state, template)
     }
 
     /// What the nodes of these offers have altogether, by column.
@@ -405,15 +441,15 @@ impl Packing<'_> {
         pods = pods.min(sort.left);
         sort.left -= pods;
         while pods > 0 {
-            let Some((position, class, left)) = sort.members.get_mut(sort.next) else {
+            let Some((position, want)) = sort.members.get_mut(sort.next) else {
                 return;
             };
-            let taken = pods.min(*left);
-            self.state.place(*class, node, taken);
+            let taken = pods.min(want.pods);
+            self.state.place(want.class, node, taken);
             self.puts.push((*position, node, taken));
-            *left -= taken;
+            want.pods -= taken;
             pods -= taken;
-            if *left == 0 {
+            if want.pods == 0 {
                 sort.next += 1;
             }
         }

@@ -292,11 +292,11 @@ fn bought_offers(state: &State, nodes: &[NodeId]) -> Vec<Offer> {
         };
         match offers.last_mut() {
             Some(last) if last.template == template => last.opened.push(*node),
-            _ => offers.push(Offer {
-                template,
-                left: 0,
-                opened: vec![*node],
-            }),
+            _ => {
+                let mut offer = Offer::new(template, 0);
+                offer.opened.push(*node);
+                offers.push(offer);
+            }
         }
     }
     offers

@@ -127,7 +127,7 @@ proptest! {
                     filled += 1;
                 }
                 state.rollback(mark);
-                let told = table[class as usize * templates + template];
+                let told = table.pods(class as usize, template);
                 let spreads = !snapshot.classes[class as usize].topology_spread.is_empty();
                 prop_assert!(told == filled || (spreads && told > filled), "told {}, filled {}", told, filled);
             }

@@ -35,6 +35,8 @@ pub(crate) struct Shapes {
     shapes: Vec<Shape>,
     pub(crate) of_nodes: Vec<ShapeId>,
     pub(crate) of_templates: Vec<ShapeId>,
+    /// By shape: how many templates have it.
+    templates: Vec<usize>,
     /// By class; worked out when it is first asked for.
     verdicts: Vec<OnceLock<Vec<Verdict>>>,
 }
@@ -63,7 +65,7 @@ impl Shapes {
                 })
             })
             .collect();
-        let of_templates = snapshot
+        let of_templates: Vec<ShapeId> = snapshot
             .templates
             .iter()
             .map(|template| {
@@ -85,10 +87,15 @@ impl Shapes {
             .collect();
         let mut shapes: Vec<(Shape, ShapeId)> = known.into_iter().collect();
         shapes.sort_by_key(|(_, id)| *id);
+        let mut templates = vec![0; shapes.len()];
+        of_templates
+            .iter()
+            .for_each(|shape| templates[*shape as usize] += 1);
         Self {
             shapes: shapes.into_iter().map(|(shape, _)| shape).collect(),
             of_nodes,
             of_templates,
+            templates,
             verdicts: snapshot.classes.iter().map(|_| OnceLock::new()).collect(),
         }
     }
@@ -114,6 +121,16 @@ impl Shapes {
                 .collect()
         });
         row[shape as usize]
+    }
+}
+
+impl Shapes {
+    /// How many templates take the class by their nature.
+    pub(crate) fn templates_for(&self, snapshot: &Snapshot, class: ClassId) -> usize {
+        let shapes = (0..).zip(&self.templates);
+        let taking = shapes
+            .filter(|(shape, count)| **count > 0 && self.verdict(snapshot, class, *shape).refused.is_none());
+        taking.map(|(_, count)| count).sum()
     }
 }
 

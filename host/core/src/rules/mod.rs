@@ -79,3 +79,11 @@ pub(crate) fn refused_whatever_spreads(state: &State, class: ClassId, node: Node
         .filter(|(cause, _)| *cause != Cause::TopologySpread)
         .any(|(_, allows)| !allows(state, class, node))
 }
+
+/// The same of rules that ask what runs beside the pod, and not how much room there is.
+pub(crate) fn refused_for_company(state: &State, class: ClassId, node: NodeId) -> bool {
+    DYNAMIC
+        .iter()
+        .filter(|(cause, _)| !matches!(cause, Cause::TopologySpread | Cause::Resources))
+        .any(|(_, allows)| !allows(state, class, node))
+}
