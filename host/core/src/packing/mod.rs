@@ -9,6 +9,7 @@ mod counters;
 mod field;
 mod fill;
 mod links;
+mod onto_new;
 mod pack;
 mod pending;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod quotas;
 mod random;
 mod run;
 mod shapes;
+mod sorts;
 mod spread_room;
 mod state;
 mod tables;

@@ -7,9 +7,9 @@
 
 use super::State;
 use super::fill::Offer;
-use super::quotas::Place;
+use super::sorts::{Sort, Want, sorts};
 use super::work::Work;
-use crate::model::{ClassId, NodeId, TemplateId};
+use crate::model::{NodeId, TemplateId};
 use autoscaler_patterns::{Problem, Row};
 use std::collections::BTreeMap;
 
@@ -26,33 +26,6 @@ const EFFORT_PER_STEP: u64 = 8;
 
 /// Position in the list of what is wanted, node, pods.
 pub(super) type Put = (usize, NodeId, u32);
-
-/// Pods of a class whose place depends on nothing but the node.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Want {
-    pub(super) class: ClassId,
-    pub(super) pods: u32,
-    /// Only there; none for anywhere.
-    pub(super) place: Option<Place>,
-}
-
-impl Want {
-    fn takes(&self, state: &State, template: TemplateId) -> bool {
-        let tables = state.tables();
-        let at = template as usize;
-        let domains = &tables.topology.of_templates[at * tables.topology.keys.len()..];
-        let is_there = self
-            .place
-            .is_none_or(|(key, domain)| domains[key] == Some(domain));
-        let shape = tables.shapes.of_templates[at];
-        is_there
-            && tables
-                .shapes
-                .verdict(&tables.snapshot, self.class, shape)
-                .refused
-                .is_none()
-    }
-}
 
 /// Places what it can of the pods on the offers in order. Where the simple way leaves pods
 /// without a place, patterns are searched for, and the better way counts.
@@ -109,52 +82,6 @@ fn simply(state: &mut State, sorts: Vec<Sort>, offers: &mut [Offer], work: &mut 
         packing.fill(offers, at);
     }
     packing.puts
-}
-
-/// Pods that no offer can tell apart.
-#[derive(Clone)]
-struct Sort {
-    needs: Vec<(usize, i128)>,
-    left: u32,
-    /// How many templates of the snapshot take them at all: those with little choice go first.
-    choice: usize,
-    /// Position and pods, in the order given.
-    members: Vec<(usize, Want)>,
-    /// The member that is next.
-    next: usize,
-}
-
-/// Requests, the offers that take the class, and how many templates do.
-type Likeness<'a> = (&'a [(usize, i128)], Vec<bool>, usize);
-
-fn sorts(state: &State, wanted: &[Want], offers: &[Offer]) -> Vec<Sort> {
-    let tables = state.tables();
-    let mut known: BTreeMap<Likeness<'_>, usize> = BTreeMap::new();
-    let mut sorts: Vec<Sort> = Vec::new();
-    for (position, want) in wanted.iter().enumerate() {
-        if want.pods == 0 {
-            continue;
-        }
-        let needs = &tables.needs[want.class as usize];
-        let by_offer: Vec<bool> = offers
-            .iter()
-            .map(|offer| want.takes(state, offer.template))
-            .collect();
-        let choice = tables.shapes.templates_for(&tables.snapshot, want.class);
-        let at = *known.entry((needs, by_offer, choice)).or_insert_with(|| {
-            sorts.push(Sort {
-                needs: needs.clone(),
-                left: 0,
-                choice,
-                members: Vec::new(),
-                next: 0,
-            });
-            sorts.len() - 1
-        });
-        sorts[at].left = sorts[at].left.saturating_add(want.pods);
-        sorts[at].members.push((position, *want));
-    }
-    sorts
 }
 
 /// Nodes of one offer with as much free.
