@@ -53,10 +53,15 @@ pub fn check_removals(placement: &Placement, plan: Plan<Proposed>) -> Result<Pla
         budgets: Budgets::new(snapshot),
         current: snapshot.groups.iter().map(|group| group.current).collect(),
         left: snapshot.removal_budget,
+        draining: Vec::new(),
     };
     trial.make_way();
     let (mut actions, mut notes) = (Vec::new(), Vec::new());
+    let mut last = None;
     for (batch, node, reason) in steps {
+        if last.replace(batch) != Some(batch) {
+            trial.end_batch();
+        }
         match trial.remove(node) {
             Ok(()) => actions.push(Action::Remove {
                 node,
@@ -82,6 +87,8 @@ struct Trial<'a> {
     current: Vec<u32>,
     /// Removals that this loop has left.
     left: u32,
+    /// Nodes that this batch removes: while it is drained, each of them is still there.
+    draining: Vec<NodeId>,
 }
 
 impl Trial<'_> {
@@ -113,7 +120,15 @@ impl Trial<'_> {
         self.budgets.take(&claims);
         self.current[at] -= 1;
         self.left -= 1;
+        self.draining.push(id);
         Ok(())
+    }
+
+    /// A batch begins when the nodes of the one before are gone.
+    fn end_batch(&mut self) {
+        for node in std::mem::take(&mut self.draining) {
+            self.state.delete_node(node);
+        }
     }
 
     /// Pods of nodes that leave already come first: the room that they will need is not free. One that finds no

@@ -128,6 +128,8 @@ pub(crate) struct Links {
     pub(crate) by_hostname: Vec<CounterId>,
     /// Counters that look at nodes too.
     pub(crate) scoped: Vec<CounterId>,
+    /// Whether some counter leaves out nodes for their taints.
+    pub(crate) honors_taints: bool,
     classes: Vec<ClassLinks>,
 }
 
@@ -159,10 +161,14 @@ impl Links {
         };
         let by_hostname = chosen(&|spec| Some(spec.key) == topology.hostname);
         let scoped = chosen(&|spec| spec.scope.is_some());
+        let honors_taints = counters
+            .iter()
+            .any(|spec| spec.scope.as_ref().is_some_and(|scope| scope.honor_taints));
         Self {
             counters,
             by_hostname,
             scoped,
+            honors_taints,
             classes,
         }
     }
