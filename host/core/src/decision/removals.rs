@@ -6,9 +6,9 @@
 
 use super::budgets::{Budgets, Objection};
 use super::{Action, Checked, Kind, Note, NoteCode, Plan, Proposed, Reason, Refusal};
-use crate::model::{Group, Node, NodeId, NodeState, Snapshot};
-use crate::packing::{Placement, State, fill};
-use std::collections::BTreeSet;
+use crate::model::{ClassId, Group, Node, NodeId, NodeState, Snapshot};
+use crate::packing::{Filled, Lot, Placement, State, fill_all};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Drops the removals of a plan that are not safe. Steps keep their batches and come out in batch order.
 ///
@@ -137,14 +137,30 @@ impl Trial<'_> {
         let leaving = (0..)
             .zip(&self.snapshot.nodes)
             .filter(|(_, node)| node.state == NodeState::Leaving);
+        let mut displaced = BTreeMap::new();
         for (id, _) in leaving {
-            let mut displaced: Vec<_> = self.state.remove_node(id).into_iter().collect();
-            displaced.sort_by_key(|(class, _)| self.state.rank(*class));
-            let homes = self.running_nodes();
-            for (class, pods) in displaced {
-                fill(&mut self.state, class, pods, &homes, &mut []);
+            for (class, pods) in self.state.remove_node(id) {
+                *displaced.entry(class).or_insert(0) += pods;
             }
         }
+        self.place(displaced);
+    }
+
+    /// Places pods on nodes that run, together: who needs the company of another is tried again once that one has a
+    /// place. Returns what became of each class.
+    fn place(&mut self, displaced: BTreeMap<ClassId, u32>) -> Vec<(ClassId, Filled)> {
+        let mut displaced: Vec<_> = displaced.into_iter().collect();
+        displaced.sort_by_key(|(class, _)| self.state.rank(*class));
+        let homes = self.running_nodes();
+        let lots = displaced.iter().map(|(class, pods)| Lot {
+            class: *class,
+            pods: *pods,
+            nodes: &homes,
+            promised: None,
+        });
+        let lots: Vec<Lot<'_>> = lots.collect();
+        let filled = fill_all(&mut self.state, &lots, &mut []).lots;
+        displaced.iter().map(|(class, _)| *class).zip(filled).collect()
     }
 
     fn running_nodes(&self) -> Vec<NodeId> {
@@ -156,20 +172,16 @@ impl Trial<'_> {
     /// Every pod of the node must find a place on a node that runs.
     fn resettle(&mut self, id: NodeId) -> Result<(), Objected> {
         let mark = self.state.mark();
-        let mut displaced: Vec<_> = self.state.remove_node(id).into_iter().collect();
-        displaced.sort_by_key(|(class, _)| self.state.rank(*class));
-        let homes = self.running_nodes();
-        for (class, pods) in displaced {
-            let filled = fill(&mut self.state, class, pods, &homes, &mut []);
-            if filled.left > 0 {
-                self.state.rollback(mark);
-                let namespace = &self.snapshot.classes[class as usize].namespace;
-                let (left, cause) = (filled.left, filled.cause);
-                let text = format!("{left} pods of namespace {namespace} find no other place: {cause:?}");
-                return Err((NoteCode::NoPlaceToMovePods, text));
-            }
-        }
-        Ok(())
+        let displaced = self.state.remove_node(id);
+        let placed = self.place(displaced);
+        let Some((class, filled)) = placed.into_iter().find(|(_, filled)| filled.left > 0) else {
+            return Ok(());
+        };
+        self.state.rollback(mark);
+        let namespace = &self.snapshot.classes[class as usize].namespace;
+        let (left, cause) = (filled.left, filled.cause);
+        let text = format!("{left} pods of namespace {namespace} find no other place: {cause:?}");
+        Err((NoteCode::NoPlaceToMovePods, text))
     }
 
     fn explain(&self, objection: &Objection) -> Objected {

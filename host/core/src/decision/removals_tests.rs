@@ -1,7 +1,9 @@
 //! The checker of removals against a table of cases.
 
 use super::{Action, NoteCode, Plan, Proposed, Reason, Refusal, check_removals};
-use crate::model::{DisruptionBudget, Movability, NodeState, SpreadConstraint, WhenUnsatisfiable};
+use crate::model::{
+    DisruptionBudget, Health, Movability, NodeState, PodAffinityTerm, SpreadConstraint, WhenUnsatisfiable,
+};
 use crate::packing::place_pending;
 use crate::testing::{Cluster, labels, pod, selector, taint};
 
@@ -41,6 +43,7 @@ fn budget(app: &str, disruptions_allowed: u32) -> DisruptionBudget {
         name: app.into(),
         selector: Some(selector(&[("app", app)])),
         disruptions_allowed,
+        spares_unready: false,
     }
 }
 
@@ -208,6 +211,74 @@ fn removals() {
             &[0],
             &["NotEnoughBudget"],
             "room for one of them",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.budgets = vec![budget("web", 0)];
+                cluster.snapshot.pods[0].health = Health::Down;
+                cluster.snapshot.pods[1].health = Health::Down;
+            },
+            &[0, 1],
+            &[0],
+            &["NotEnoughBudget"],
+            "pods that start or leave ask no budget",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.budgets = vec![budget("web", 0)];
+                cluster.snapshot.budgets[0].spares_unready = true;
+                cluster.snapshot.pods[0].health = Health::Unready;
+                cluster.snapshot.pods[1].health = Health::Down;
+                cluster.snapshot.pods[2].health = Health::Unready;
+            },
+            &[0, 1],
+            &[0],
+            &["NotEnoughBudget"],
+            "pods that are not ready take no room of a budget that spares them",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.budgets = vec![budget("web", 0)];
+                cluster.snapshot.pods[0].health = Health::Unready;
+                cluster.snapshot.pods[1].health = Health::Unready;
+            },
+            &[0],
+            &[],
+            &["NotEnoughBudget"],
+            "and of another they do",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.budgets = vec![budget("web", 9), budget("web", 9)];
+                cluster.snapshot.budgets[1].name = "x".into();
+                cluster.snapshot.pods[0].health = Health::Down;
+                cluster.snapshot.pods[1].health = Health::Down;
+                cluster.snapshot.pods[2].health = Health::Unready;
+            },
+            &[0, 1],
+            &[0],
+            &["SeveralBudgets"],
+            "two budgets for a pod that leaves, and for one that is not ready",
+        ),
+        (
+            |cluster| {
+                // The larger one comes first, and needs the company of the other.
+                let near = PodAffinityTerm {
+                    selector: Some(selector(&[("app", "db")])),
+                    topology_key: crate::packing::HOSTNAME_LABEL.into(),
+                    namespaces: vec!["default".into()],
+                    sought_everywhere: false,
+                };
+                let seeks = cluster.class(pod(400).with(|class| class.pod_affinity = vec![near]));
+                let sought = cluster.class(pod(100).labels(&[("app", "db")]));
+                for (pod, class) in [(0, seeks), (1, sought)] {
+                    cluster.snapshot.pods[pod].class = class;
+                }
+            },
+            &[0],
+            &[0],
+            &[],
+            "two pods of which one needs the other move together",
         ),
         (
             |cluster| cluster.snapshot.budgets = vec![budget("db", 0)],

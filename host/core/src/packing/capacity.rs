@@ -374,7 +374,7 @@ mod tests {
             let mut state = cluster.state();
             assert_eq!(per_new_node(&mut state, &[class], &[true]), [expected], "{why}");
             let node = state.add_node(0);
-            let filled = crate::packing::fill(&mut state, class, 100, &[node], &mut []);
+            let filled = crate::packing::fill::fill(&mut state, class, 100, &[node], &mut []);
             assert_eq!(100 - filled.left, expected, "{why}: filling one");
         }
     }

@@ -12,6 +12,7 @@ mod pending;
 #[cfg(test)]
 mod plain;
 mod possessions;
+mod preferences;
 mod promises;
 #[cfg(test)]
 mod properties;
@@ -26,7 +27,7 @@ mod what_if;
 mod what_if_tests;
 
 pub use capacity::per_new_node;
-pub(crate) use fill::fill;
+pub(crate) use fill::{Filled, Lot, fill_all};
 pub(crate) use links::CounterId;
 pub use pending::{Placement, Unplaced, place_pending};
 pub(crate) use possessions::Holding;

@@ -4,7 +4,8 @@
 //! priority: it will run there once its victims are gone, and needs no new node.
 
 use super::State;
-use super::fill::{Lot, fill, fill_all};
+use super::fill::{Lot, fill};
+use super::preferences::fill_by_preference;
 use crate::decision::{Action, Cause, Checked, Plan};
 use crate::model::{ClassId, GroupId, NodeId, PodId, Snapshot};
 use std::cmp::Reverse;
@@ -178,7 +179,7 @@ impl Placement {
                 promised: *promised,
             })
             .collect();
-        let results = fill_all(&mut self.state, &lots, &mut []);
+        let results = fill_by_preference(&mut self.state, &lots);
         let mut queues: Vec<_> = queues
             .into_iter()
             .map(|(class, pods, _)| (class, pods.into_iter()))

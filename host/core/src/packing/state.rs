@@ -6,7 +6,7 @@
 use super::counters::Counter;
 use super::links::CounterId;
 use super::possessions::Held;
-use super::shapes::ShapeId;
+use super::shapes::{ShapeId, Verdict};
 use super::tables::Tables;
 use super::topology::{DomainId, KeyId};
 use crate::decision::Cause;
@@ -227,6 +227,12 @@ impl State {
             .verdict(&self.tables.snapshot, class, shape)
             .refused
             .map_or(Ok(()), Err)
+    }
+
+    /// What the static rules say of the class and the node, its wishes among them.
+    pub(crate) fn verdict(&self, class: ClassId, node: NodeId) -> Verdict {
+        let shape = self.shapes[node as usize];
+        self.tables.shapes.verdict(&self.tables.snapshot, class, shape)
     }
 
     /// How many pods of the class the node's free resources hold, all other rules aside.

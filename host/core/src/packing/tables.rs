@@ -97,6 +97,15 @@ impl Tables {
         self.links.of(class).is_bulk() && self.possessions.of(class).is_bulk()
     }
 
+    /// Whether pods of the class may prefer one node to another.
+    pub(crate) fn has_wishes(&self, class: ClassId) -> bool {
+        let links = self.links.of(class);
+        self.shapes.discouraging
+            || !links.wishes.is_empty()
+            || !links.soft_spread.is_empty()
+            || !self.snapshot.classes[class as usize].preferences.nodes.is_empty()
+    }
+
     /// Classes of the DaemonSet pods that a node of the template starts with.
     pub(crate) fn daemons(&self, template: TemplateId) -> impl Iterator<Item = ClassId> + '_ {
         let template = self.snapshot.templates.get(template as usize);
