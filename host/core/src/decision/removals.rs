@@ -7,7 +7,7 @@
 use super::budgets::{Budgets, Objection};
 use super::{Action, Checked, Kind, Note, NoteCode, Plan, Proposed, Reason, Refusal};
 use crate::model::{ClassId, Group, Node, NodeId, NodeState, Snapshot};
-use crate::packing::{Filled, Lot, Placement, State, fill_all};
+use crate::packing::{Field, Filled, Lot, PLACEMENT_STEPS, Placement, State, Work, fill_all};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Drops the removals of a plan that are not safe. Steps keep their batches and come out in batch order.
@@ -47,33 +47,36 @@ pub fn check_removals(placement: &Placement, plan: Plan<Proposed>) -> Result<Pla
     // The order in which they will be carried out; the policy's own within a batch.
     steps.sort_by_key(|(batch, _, _)| *batch);
 
-    let mut trial = Trial {
-        snapshot,
-        state: placement.state.clone(),
-        budgets: Budgets::new(snapshot),
-        current: snapshot.groups.iter().map(|group| group.current).collect(),
-        left: snapshot.removal_budget,
-        draining: Vec::new(),
-    };
-    trial.make_way();
     let (mut actions, mut notes) = (Vec::new(), Vec::new());
-    let mut last = None;
-    for (batch, node, reason) in steps {
-        if last.replace(batch) != Some(batch) {
-            trial.end_batch();
+    placement.try_out(|state| {
+        let mut trial = Trial {
+            snapshot,
+            state,
+            budgets: Budgets::new(snapshot),
+            current: snapshot.groups.iter().map(|group| group.current).collect(),
+            left: snapshot.removal_budget,
+            draining: Vec::new(),
+            work: Work::new(PLACEMENT_STEPS),
+        };
+        trial.make_way();
+        let mut last = None;
+        for (batch, node, reason) in steps {
+            if last.replace(batch) != Some(batch) {
+                trial.end_batch();
+            }
+            match trial.remove(node) {
+                Ok(()) => actions.push(Action::Remove {
+                    node,
+                    batch,
+                    reason: reason.clone(),
+                }),
+                Err((code, text)) => notes.push(Note {
+                    subject: snapshot.nodes[node as usize].name.clone(),
+                    reason: Reason::new(code.as_str(), text),
+                }),
+            }
         }
-        match trial.remove(node) {
-            Ok(()) => actions.push(Action::Remove {
-                node,
-                batch,
-                reason: reason.clone(),
-            }),
-            Err((code, text)) => notes.push(Note {
-                subject: snapshot.nodes[node as usize].name.clone(),
-                reason: Reason::new(code.as_str(), text),
-            }),
-        }
-    }
+    });
     Ok(plan.checked(actions, notes))
 }
 
@@ -81,7 +84,7 @@ type Objected = (NoteCode, String);
 
 struct Trial<'a> {
     snapshot: &'a Snapshot,
-    state: State,
+    state: &'a mut State,
     budgets: Budgets,
     /// Nodes of each group, the removals so far taken off.
     current: Vec<u32>,
@@ -89,6 +92,8 @@ struct Trial<'a> {
     left: u32,
     /// Nodes that this batch removes: while it is drained, each of them is still there.
     draining: Vec<NodeId>,
+    /// A removal that the budget does not let us judge is not made.
+    work: Work,
 }
 
 impl Trial<'_> {
@@ -101,7 +106,7 @@ impl Trial<'_> {
         may_go(node, group)?;
         let claims = self
             .budgets
-            .claims(&self.state, id)
+            .claims(self.state, id)
             .map_err(|objection| self.explain(&objection))?;
         if self.current[at] <= group.min {
             return Err((
@@ -152,14 +157,15 @@ impl Trial<'_> {
         let mut displaced: Vec<_> = displaced.into_iter().collect();
         displaced.sort_by_key(|(class, _)| self.state.rank(*class));
         let homes = self.running_nodes();
+        let mut fields = [Field::new(self.state, &homes)];
         let lots = displaced.iter().map(|(class, pods)| Lot {
             class: *class,
             pods: *pods,
-            nodes: &homes,
+            field: Some(0),
             promised: None,
         });
-        let lots: Vec<Lot<'_>> = lots.collect();
-        let filled = fill_all(&mut self.state, &lots, &mut []).lots;
+        let lots: Vec<Lot> = lots.collect();
+        let filled = fill_all(self.state, &lots, &mut fields, &mut [], &mut self.work).lots;
         displaced.iter().map(|(class, _)| *class).zip(filled).collect()
     }
 
@@ -179,7 +185,7 @@ impl Trial<'_> {
         };
         self.state.rollback(mark);
         let namespace = &self.snapshot.classes[class as usize].namespace;
-        let (left, cause) = (filled.left, filled.cause);
+        let (left, cause) = (filled.left, filled.cause());
         let text = format!("{left} pods of namespace {namespace} find no other place: {cause:?}");
         Err((NoteCode::NoPlaceToMovePods, text))
     }

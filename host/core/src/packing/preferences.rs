@@ -6,9 +6,12 @@
 //! otherwise, nobody's wishes count, so that no wish is ever the cause of a purchase.
 
 use super::State;
-use super::fill::{FilledLots, Lot, fill_all};
+use super::field::Field;
+use super::fill::{FilledLots, Lot, Offer, fill_all};
 use super::links::CounterId;
-use crate::model::NodeId;
+use super::work::Work;
+use crate::model::{ClassId, NodeId};
+use std::collections::BTreeMap;
 
 /// Weights of the plugins of kube-scheduler, each of which gives up to [`FULL`] points.
 const NODE_AFFINITY: i64 = 2;
@@ -17,68 +20,70 @@ const COMPANY: i64 = 2;
 const SPREAD: i64 = 2;
 const FULL: i64 = 100;
 
-/// As [`fill_all`], without new nodes, and on the nodes that pods prefer where that costs nobody a place.
-pub(super) fn fill_by_preference(state: &mut State, lots: &[Lot<'_>]) -> FilledLots {
-    let orders: Vec<Option<Vec<NodeId>>> = lots.iter().map(|lot| preferred_order(state, lot)).collect();
-    if orders.iter().all(Option::is_none) {
-        return fill_all(state, lots, &mut []);
+/// As [`fill_all`] on nodes that are there, all lots on these, those that pods prefer first where that costs nobody a
+/// place. On new nodes it is packing that decides.
+pub(super) fn fill_by_preference(
+    state: &mut State,
+    lots: &[Lot],
+    nodes: &[NodeId],
+    offers: &mut Vec<Offer>,
+    work: &mut Work,
+) -> FilledLots {
+    // By order: the number of its field. The first is for those who have no wish.
+    let mut orders: BTreeMap<Vec<NodeId>, usize> = BTreeMap::new();
+    let mut wishful = lots.to_vec();
+    for lot in &mut wishful {
+        if let Some(order) = preferred_order(state, lot, nodes) {
+            let next = orders.len() + 1;
+            lot.field = Some(*orders.entry(order).or_insert(next));
+        }
+    }
+    if orders.is_empty() {
+        return fill_all(state, lots, &mut [Field::new(state, nodes)], offers, work);
     }
     let mark = state.mark();
-    let plain = fill_all(state, lots, &mut []);
+    let before = (offers.clone(), *work);
+    let plain = fill_all(state, lots, &mut [Field::new(state, nodes)], offers, work);
     state.rollback(mark);
-    let wishful: Vec<Lot<'_>> = lots
-        .iter()
-        .zip(&orders)
-        .map(|(lot, order)| Lot {
-            nodes: order.as_deref().unwrap_or(lot.nodes),
-            ..lot.clone()
-        })
-        .collect();
-    let filled = fill_all(state, &wishful, &mut []);
-    let costs_a_place = filled
-        .lots
-        .iter()
-        .zip(&plain.lots)
-        .any(|(wishful, plain)| wishful.left > plain.left);
-    if costs_a_place {
+    (*offers, *work) = before.clone();
+    let mut fields = vec![Field::new(state, nodes); orders.len() + 1];
+    for (order, number) in &orders {
+        fields[*number] = Field::new(state, order);
+    }
+    let filled = fill_all(state, &wishful, &mut fields, offers, work);
+    let mut both = filled.lots.iter().zip(&plain.lots);
+    if both.any(|(wishful, plain)| wishful.left > plain.left) {
         state.rollback(mark);
-        return fill_all(state, lots, &mut []);
+        (*offers, *work) = before;
+        return fill_all(state, lots, &mut [Field::new(state, nodes)], offers, work);
     }
     filled
 }
 
-/// The nodes of the lot, the most preferred first among those that run, among those that come, and among those that are
-/// imagined. None where the class has no wish that tells them apart.
-fn preferred_order(state: &State, lot: &Lot<'_>) -> Option<Vec<NodeId>> {
+/// The nodes, the most preferred first among those that run and among those that come. None where the class has no wish
+/// that tells them apart.
+fn preferred_order(state: &State, lot: &Lot, nodes: &[NodeId]) -> Option<Vec<NodeId>> {
     if lot.pods == 0 || !state.tables().has_wishes(lot.class) {
         return None;
     }
-    let scores = scores(state, lot);
+    let scores = scores(state, lot.class, nodes);
     let first = scores.first()?;
     if scores.iter().all(|score| score == first) {
         return None;
     }
-    let mut order: Vec<(u8, i64, usize)> = scores
+    let mut order: Vec<(bool, i64, usize)> = scores
         .into_iter()
         .enumerate()
-        .map(|(at, score)| (standing(state, lot.nodes[at]), -score, at))
+        .map(|(at, score)| (!state.is_ready(nodes[at]), -score, at))
         .collect();
     order.sort_unstable();
-    Some(order.into_iter().map(|(_, _, at)| lot.nodes[at]).collect())
-}
-
-fn standing(state: &State, node: NodeId) -> u8 {
-    match (state.is_ready(node), state.imagined(node)) {
-        (true, _) => 0,
-        (false, None) => 1,
-        (false, Some(_)) => 2,
-    }
+    Some(order.into_iter().map(|(_, _, at)| nodes[at]).collect())
 }
 
 /// Points by node.
-fn scores(state: &State, lot: &Lot<'_>) -> Vec<i64> {
-    let links = state.tables().links.of(lot.class);
-    let verdicts = lot.nodes.iter().map(|node| state.verdict(lot.class, *node));
+fn scores(state: &State, class: ClassId, nodes: &[NodeId]) -> Vec<i64> {
+    let links = state.tables().links.of(class);
+    let verdicts = nodes.iter().map(|node| state.verdict(class, *node));
     let (preferred, discouraged): (Vec<_>, Vec<_>) = verdicts
         .map(|verdict| {
             (
@@ -92,9 +97,8 @@ fn scores(state: &State, lot: &Lot<'_>) -> Vec<i64> {
         let counts = counts.map(|(weight, counter)| weight * i64::from(state.count_at(*counter, *node)));
         Some(counts.sum())
     };
-    let company: Vec<_> = lot.nodes.iter().map(company).collect();
-    let crowd: Vec<_> = lot
-        .nodes
+    let company: Vec<_> = nodes.iter().map(company).collect();
+    let crowd: Vec<_> = nodes
         .iter()
         .map(|node| crowd(state, &links.soft_spread, *node))
         .collect();
@@ -104,7 +108,7 @@ fn scores(state: &State, lot: &Lot<'_>) -> Vec<i64> {
         points(COMPANY, &company, Best::Most, None),
         points(SPREAD, &crowd, Best::Least, None),
     ];
-    (0..lot.nodes.len())
+    (0..nodes.len())
         .map(|at| columns.iter().map(|column| column[at]).sum())
         .collect()
 }
