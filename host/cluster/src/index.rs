@@ -1,15 +1,16 @@
 //! The index: the cluster as far as decisions need it, folded from watch events.
 
+mod attached;
 mod dependents;
 
 use crate::convert::{
-    Judgement, Surroundings, attach_limits, is_ready, movability, pod_class, protection, taints_of,
+    Judgement, Surroundings, attach_limits, health, is_ready, movability, pod_class, protection, taints_of,
     unschedulable_since,
 };
 use crate::feed::{Change, Kind};
 use autoscaler_api::{AutoscalerConfig, NodeGroup, Rebalance, ScalingPolicy, VPSieNode};
 use autoscaler_core::model::{
-    AttachLimits, Labels, Movability, PodClass, PodKey, ResourceNames, Resources, Taint,
+    AttachLimits, Health, Labels, Movability, PodClass, PodKey, ResourceNames, Resources, Taint,
 };
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -62,6 +63,7 @@ pub(crate) struct PodEntry {
     pub(crate) node: Option<String>,
     pub(crate) owner: Option<String>,
     pub(crate) movability: Judgement,
+    pub(crate) health: Health,
     pub(crate) unschedulable_since_ms: Option<i64>,
     /// The node that the scheduler makes room on for the waiting pod.
     pub(crate) nominated: Option<String>,
@@ -94,6 +96,7 @@ pub(crate) struct State {
     by_namespace: BTreeSet<PodKey>,
     /// Limits of the CSI drivers, by node.
     pub(crate) attach_limits: BTreeMap<String, AttachLimits>,
+    pub(crate) attached: attached::Attached,
     pub(crate) pods: BTreeMap<PodKey, PodEntry>,
     pub(crate) nodes: BTreeMap<String, NodeEntry>,
     pub(crate) pods_by_node: BTreeMap<String, BTreeSet<PodKey>>,
@@ -254,6 +257,7 @@ impl State {
             Change::Volume(object) => {
                 let concerned = self.around.set_volume(&object.name_any(), Some(object.clone()));
                 self.classify_anew(concerned);
+                self.volume_changed(&object.name_any());
             }
             Change::StorageClass(object) => {
                 let concerned = self.around.set_class(&object.name_any(), Some(object.clone()));
@@ -262,6 +266,19 @@ impl State {
             Change::CsiNode(object) => {
                 self.attach_limits
                     .insert(object.name_any(), attach_limits(object));
+            }
+            Change::CsiDriver(object) => {
+                let concerned = self.around.set_driver(&object.name_any(), Some(object));
+                self.classify_anew(concerned);
+            }
+            Change::StorageCapacity(object) => {
+                let key = (object.namespace().unwrap_or_default(), object.name_any());
+                let concerned = self.around.set_capacity(&key, Some(object));
+                self.classify_anew(concerned);
+            }
+            Change::VolumeAttachment(object) => self.set_attachment(&object.name_any(), Some(object)),
+            Change::RuntimeClass(object) => {
+                self.around.runtimes.insert(object.name_any(), object.clone());
             }
             Change::Budget(object) => insert(&mut self.budgets, object),
             Change::DaemonSet(object) => insert(&mut self.daemon_sets, object),
@@ -302,12 +319,24 @@ impl State {
             Kind::Volume => {
                 let concerned = self.around.set_volume(&key.name, None);
                 self.classify_anew(concerned);
+                self.volume_changed(&key.name);
             }
             Kind::StorageClass => {
                 let concerned = self.around.set_class(&key.name, None);
                 self.classify_anew(concerned);
             }
             Kind::CsiNode => drop(self.attach_limits.remove(&key.name)),
+            Kind::CsiDriver => {
+                let concerned = self.around.set_driver(&key.name, None);
+                self.classify_anew(concerned);
+            }
+            Kind::StorageCapacity => {
+                let key = (key.namespace.clone(), key.name.clone());
+                let concerned = self.around.set_capacity(&key, None);
+                self.classify_anew(concerned);
+            }
+            Kind::VolumeAttachment => self.set_attachment(&key.name, None),
+            Kind::RuntimeClass => drop(self.around.runtimes.remove(&key.name)),
             Kind::Budget => drop(self.budgets.remove(key)),
             Kind::DaemonSet => drop(self.daemon_sets.remove(key)),
             Kind::NodeGroup => drop(self.node_groups.remove(key)),
@@ -359,15 +388,20 @@ impl State {
             class,
             owner: owner.map(|owner| format!("{}/{}", owner.kind, owner.name)),
             movability: movability(pod),
+            health: health(pod),
             unschedulable_since_ms: node.is_none().then(|| unschedulable_since(pod)).flatten(),
             nominated: nominated.filter(|name| !name.is_empty() && node.is_none()),
             raw,
             node: node.clone(),
         };
-        let before = self
-            .pods
-            .insert(key.clone(), entry)
-            .and_then(|before| before.node);
+        let before = self.pods.insert(key.clone(), entry);
+        let had_claims = before.as_ref().is_some_and(PodEntry::has_claims);
+        let before = before.and_then(|before| before.node);
+        if had_claims || self.pods.get(&key).is_some_and(PodEntry::has_claims) {
+            for node in before.iter().chain(&node) {
+                self.count_lingering(node);
+            }
+        }
         if before != node {
             if let Some(before) = before {
                 self.leave(&before, &key, now_ms);
@@ -383,8 +417,14 @@ impl State {
 
     fn remove_pod(&mut self, key: &PodKey, now_ms: i64) {
         self.forget_dependence(key);
-        if let Some(node) = self.pods.remove(key).and_then(|pod| pod.node) {
-            self.leave(&node, key, now_ms);
+        let Some(pod) = self.pods.remove(key) else {
+            return;
+        };
+        if let Some(node) = &pod.node {
+            self.leave(node, key, now_ms);
+            if pod.has_claims() {
+                self.count_lingering(node);
+            }
         }
     }
 

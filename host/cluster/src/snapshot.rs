@@ -1,5 +1,6 @@
 //! The index as a snapshot: one immutable value that a decision is a function of.
 
+mod passing;
 mod templates;
 
 use crate::convert::label_selector;
@@ -11,23 +12,15 @@ use autoscaler_core::model::{
     ClassId, DisruptionBudget, Group, GroupId, Node, NodeId, NodeState, Pod, PodClass, Snapshot, Taint,
     TaintEffect, TemplateId,
 };
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
+use passing::passes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// `scaleDownPolicy.cpuThreshold` and `.memoryThreshold` of a group, in percent, as rebalance policies see them.
 const CPU_THRESHOLD: &str = "scale-down-cpu-threshold";
 const MEMORY_THRESHOLD: &str = "scale-down-memory-threshold";
-
-/// Taints that vanish by themselves once a node is up: a Ready node that still carries one is not full.
-const PASSING_TAINTS: [&str; 6] = [
-    "node.kubernetes.io/not-ready",
-    "node.kubernetes.io/network-unavailable",
-    "node.cloudprovider.kubernetes.io/uninitialized",
-    autoscaler_api::labels::STARTUP_TAINT,
-    "startup-taint.cluster-autoscaler.kubernetes.io/",
-    "ignore-taint.cluster-autoscaler.kubernetes.io/",
-];
 
 impl Index {
     /// The cluster as it is now, as one value.
@@ -211,11 +204,14 @@ impl<'a> Builder<'a> {
             taints: entry
                 .taints
                 .iter()
-                .filter(|taint| as_it_stands || !(entry.ready && passes(taint)))
+                .filter(|taint| as_it_stands || !(entry.ready && passes(taint, &self.inputs.startup_taints)))
                 .cloned()
                 .collect(),
             allocatable: entry.allocatable.clone(),
-            attach_limits: self.attach_limits(name),
+            attach_limits: self
+                .state
+                .attached
+                .left_of(self.state.attach_limits.get(name), name),
             unschedulable: entry.unschedulable,
             state: match (leaving, entry.ready) {
                 // The scheduler knows such nodes by their taints only.
@@ -318,6 +314,7 @@ impl<'a> Builder<'a> {
                 nominated,
                 owner: entry.owner.clone(),
                 movability: entry.movability.at(self.inputs.now_ms).clone(),
+                health: entry.health,
                 unschedulable_since_ms: entry.unschedulable_since_ms,
             })
             .collect();
@@ -325,36 +322,32 @@ impl<'a> Builder<'a> {
     }
 
     fn budgets(&mut self) {
-        self.snapshot.budgets = self
-            .state
-            .budgets
-            .values()
-            .map(|object| DisruptionBudget {
-                namespace: object.namespace().unwrap_or_default(),
-                name: object.name_any(),
-                selector: object
-                    .spec
-                    .as_ref()
-                    .and_then(|spec| spec.selector.as_ref())
-                    .map(label_selector),
-                disruptions_allowed: object
-                    .status
-                    .as_ref()
-                    .map_or(0, |status| unsigned(status.disruptions_allowed)),
-            })
-            .collect();
+        self.snapshot.budgets = self.state.budgets.values().map(|object| budget(object)).collect();
+    }
+}
+
+/// A budget with the room that the eviction API would grant. It grants none while the status is of an older spec.
+fn budget(object: &PodDisruptionBudget) -> DisruptionBudget {
+    let (spec, status) = (object.spec.as_ref(), object.status.clone().unwrap_or_default());
+    let outdated = status.observed_generation.unwrap_or(0) < object.metadata.generation.unwrap_or(0);
+    let policy = spec.and_then(|spec| spec.unhealthy_pod_eviction_policy.as_deref());
+    let is_healthy = status.desired_healthy > 0 && status.current_healthy >= status.desired_healthy;
+    DisruptionBudget {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        selector: spec.and_then(|spec| spec.selector.as_ref()).map(label_selector),
+        disruptions_allowed: if outdated {
+            0
+        } else {
+            unsigned(status.disruptions_allowed)
+        },
+        spares_unready: policy == Some("AlwaysAllow") || is_healthy,
     }
 }
 
 /// Whether a VPSieNode counts towards its group: it is there or on its way, and not on its way out.
 fn counts(node: &VPSieNode) -> bool {
     node.metadata.deletion_timestamp.is_none() && node.phase() != Phase::Failed && !node.phase().is_leaving()
-}
-
-fn passes(taint: &Taint) -> bool {
-    PASSING_TAINTS
-        .iter()
-        .any(|known| taint.key == *known || (known.ends_with('/') && taint.key.starts_with(known)))
 }
 
 fn taint(taint: &autoscaler_api::Taint) -> Taint {

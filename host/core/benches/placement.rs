@@ -2,7 +2,7 @@
 
 use autoscaler_core::decision::questions;
 use autoscaler_core::model::{
-    AttachLimits, Group, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey,
+    AttachLimits, Group, Health, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey,
     Resources, Snapshot, SpreadConstraint, Template, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::place_pending;
@@ -71,6 +71,7 @@ fn cluster(nodes: u32, pods: u32) -> Arc<Snapshot> {
         nominated: None,
         owner: None,
         movability: Movability::Moves,
+        health: Health::Ready,
         unschedulable_since_ms: node.is_none().then_some(0),
     };
     let node = |number: u32| Node {

@@ -1,9 +1,9 @@
 //! Small clusters for tests, in few words.
 
 use crate::model::{
-    AttachLimits, ClassId, Group, GroupId, LabelSelector, Labels, Movability, Node, NodeId, NodeState, Pod,
-    PodClass, PodKey, Resources, Snapshot, Taint, TaintEffect, Template, TemplateId, Toleration,
-    TolerationOperator,
+    AttachLimits, ClassId, Group, GroupId, Health, LabelSelector, Labels, Movability, Node, NodeId,
+    NodeState, Pod, PodClass, PodKey, Resources, Snapshot, Taint, TaintEffect, Template, TemplateId,
+    Toleration, TolerationOperator,
 };
 use crate::packing::State;
 use std::sync::Arc;
@@ -211,6 +211,7 @@ impl Cluster {
             nominated: None,
             owner: Some("ReplicaSet/web".into()),
             movability: Movability::Moves,
+            health: Health::Ready,
             unschedulable_since_ms: node.is_none().then_some(self.snapshot.now_ms),
         });
     }

@@ -9,8 +9,8 @@ use autoscaler_core::decision::{
     propose_growth, propose_removals, questions,
 };
 use autoscaler_core::model::{
-    AttachLimits, Group, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodAffinityTerm, PodClass,
-    PodKey, Resources, Snapshot, SpreadConstraint, Taint, TaintEffect, Template, Toleration,
+    AttachLimits, Group, Health, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodAffinityTerm,
+    PodClass, PodKey, Resources, Snapshot, SpreadConstraint, Taint, TaintEffect, Template, Toleration,
     TolerationOperator, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::{Placement, WhatIf, place_pending};
@@ -90,6 +90,7 @@ fn pods(snapshot: &mut Snapshot, class: u32, count: u32, node: Option<u32>) {
             nominated: None,
             owner: Some("ReplicaSet/web".to_owned()),
             movability: Movability::Moves,
+            health: Health::Ready,
             unschedulable_since_ms: node.is_none().then_some(NOW - 1000),
         });
     }

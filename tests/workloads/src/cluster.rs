@@ -1,8 +1,8 @@
 //! A snapshot in the making. Equal pods become one class, as the index makes them.
 
 use autoscaler_core::model::{
-    AttachLimits, ClassId, Group, GroupId, LabelSelector, Labels, Movability, Node, NodeId, NodeState, Pod,
-    PodClass, PodKey, Resources, Snapshot, Template, TemplateId,
+    AttachLimits, ClassId, Group, GroupId, Health, LabelSelector, Labels, Movability, Node, NodeId,
+    NodeState, Pod, PodClass, PodKey, Resources, Snapshot, Template, TemplateId,
 };
 use std::collections::BTreeMap;
 
@@ -165,6 +165,7 @@ impl Cluster {
             nominated: None,
             owner: None,
             movability: Movability::Moves,
+            health: Health::Ready,
             unschedulable_since_ms: node.is_none().then_some(NOW - 1000),
         });
     }

@@ -1,6 +1,9 @@
 //! Disruption budgets: how much room is left while removals add up.
+//!
+//! As the eviction API counts: a pod that starts or is on its way out asks no budget, one that is not ready takes no room
+//! of a budget that spares such pods, and a pod of several budgets cannot be evicted.
 
-use crate::model::{ClassId, Movability, NodeId, PodId, Snapshot};
+use crate::model::{ClassId, Health, Movability, NodeId, PodId, Snapshot};
 use crate::packing::State;
 
 /// Why the pods of a node may not be disrupted.
@@ -58,10 +61,12 @@ impl Budgets {
                 Movability::Blocks(code, text) => {
                     return Err(Objection::Pod(*id, code.clone(), text.clone()));
                 }
+                Movability::Moves if pod.health == Health::Down => continue,
                 Movability::Moves => {}
             }
             match self.of_class(pod.class) {
                 [] => {}
+                [budget] if pod.health == Health::Unready && snapshot.budgets[*budget].spares_unready => {}
                 [budget] => match claims.iter_mut().find(|(known, _)| known == budget) {
                     Some((_, pods)) => *pods += 1,
                     None => claims.push((*budget, 1)),

@@ -209,6 +209,7 @@ fn flags() {
                     name: "web".into(),
                     selector: Some(selector(&[("app", "web")])),
                     disruptions_allowed: 0,
+                    spares_unready: false,
                 });
             },
             flag(|f| f.blocked = true),

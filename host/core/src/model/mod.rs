@@ -13,8 +13,8 @@ mod snapshot;
 pub use group::{Group, Template};
 pub use node::{AttachLimits, Node, NodeState, Taint, TaintEffect};
 pub use pod::{
-    Attachments, Disk, HostPort, Movability, Pod, PodAffinityTerm, PodClass, PodKey, SpreadConstraint,
-    Toleration, TolerationOperator, WhenUnsatisfiable,
+    Attachments, Disk, Health, HostPort, Movability, Pod, PodAffinityTerm, PodClass, PodKey, Preferences,
+    SpreadConstraint, Toleration, TolerationOperator, WhenUnsatisfiable,
 };
 pub use resources::{ResourceId, ResourceNames, Resources};
 pub use selector::{

@@ -226,7 +226,7 @@ fn volumes_fill_a_new_node() {
         let mut state = cluster.state();
         assert_eq!(row(&mut state, class, &[true]), [expected], "{why}");
         let node = state.add_node(0);
-        let filled = crate::packing::fill(&mut state, class, 100, &[node], &mut Work::new(1000));
+        let filled = crate::packing::fill::fill(&mut state, class, 100, &[node], &mut Work::new(1000));
         assert_eq!(100 - filled.left, expected, "{why}: filling one");
     }
 }

@@ -15,6 +15,7 @@ mod pending;
 #[cfg(test)]
 mod plain;
 mod possessions;
+mod preferences;
 mod promises;
 #[cfg(test)]
 mod properties;
@@ -34,7 +35,8 @@ mod what_if_tests;
 mod work;
 
 pub use capacity::{PerNewNode, per_new_node};
-pub(crate) use fill::fill;
+pub(crate) use field::Field;
+pub(crate) use fill::{Filled, Lot, fill_all};
 pub(crate) use links::CounterId;
 pub use pending::{Placement, Unplaced, place_pending, place_pending_within};
 pub(crate) use possessions::Holding;

@@ -4,8 +4,8 @@
 //! priority: it will run there once its victims are gone, and needs no new node.
 
 use super::State;
-use super::field::Field;
-use super::fill::{Lot, Offer, fill, fill_all};
+use super::fill::{Lot, Offer, fill};
+use super::preferences::fill_by_preference;
 use super::shapes::ShapeId;
 use super::work::{PLACEMENT_STEPS, TABLE_CELLS, Work};
 use crate::decision::{Action, Cause, Checked, Plan};
@@ -194,7 +194,6 @@ impl Placement {
         let mut open = dedicated_first(state, &waiting);
         let there = open.partition_point(|node| state.imagined(*node).is_none());
         let mut offers = bought_offers(state, &open.split_off(there));
-        let mut fields = [Field::new(state, &open)];
         let queues = queues(state, waiting);
         let lots: Vec<Lot> = queues
             .iter()
@@ -205,7 +204,7 @@ impl Placement {
                 promised: *promised,
             })
             .collect();
-        let results = fill_all(state, &lots, &mut fields, &mut offers, work);
+        let results = fill_by_preference(state, &lots, &open, &mut offers, work);
         let mut queues: Vec<_> = queues
             .into_iter()
             .map(|(class, pods, _)| (class, pods.into_iter()))

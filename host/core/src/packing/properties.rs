@@ -56,6 +56,10 @@ proptest! {
                     state.remove_node(node);
                     plain.remove(node);
                 }
+                2 => {
+                    state.delete_node(node);
+                    plain.delete(node);
+                }
                 _ => {
                     let class = one % u32::try_from(snapshot.classes.len()).unwrap();
                     let (mark, before) = (state.mark(), state.clone());

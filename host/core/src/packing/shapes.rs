@@ -5,7 +5,7 @@
 
 use super::topology::{HOSTNAME_LABEL, node_label};
 use crate::decision::Cause;
-use crate::model::{ClassId, Labels, NodeSelector, Snapshot, Taint};
+use crate::model::{ClassId, Labels, NodeSelector, NodeSelectorTerm, Snapshot, Taint, TaintEffect};
 use crate::rules::{self, NodeView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -20,6 +20,10 @@ pub(crate) struct Verdict {
     pub(crate) selected: bool,
     /// So do taints.
     pub(crate) tolerated: bool,
+    /// The weights of the preferred terms that hold, together.
+    pub(crate) preferred: i32,
+    /// How many `PreferNoSchedule` taints are not tolerated.
+    pub(crate) discouraged: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +41,8 @@ pub(crate) struct Shapes {
     pub(crate) of_templates: Vec<ShapeId>,
     /// By shape: how many templates have it.
     templates: Vec<usize>,
+    /// Whether some shape has a `PreferNoSchedule` taint.
+    pub(crate) discouraging: bool,
     /// By class; worked out when it is first asked for.
     verdicts: Vec<OnceLock<Vec<Verdict>>>,
 }
@@ -91,7 +97,9 @@ impl Shapes {
         of_templates
             .iter()
             .for_each(|shape| templates[*shape as usize] += 1);
+        let mut taints = shapes.iter().flat_map(|(shape, _)| &shape.taints);
         Self {
+            discouraging: taints.any(|taint| taint.effect == TaintEffect::PreferNoSchedule),
             shapes: shapes.into_iter().map(|(shape, _)| shape).collect(),
             of_nodes,
             of_templates,
@@ -116,6 +124,8 @@ impl Shapes {
                         refused: rules::refused_by_nature(class, &node),
                         selected: rules::selects_node(class, &node),
                         tolerated: rules::tolerates_node(class, &node),
+                        preferred: rules::preferred_terms(class, &node),
+                        discouraged: rules::discouraging_taints(class, &node),
                     }
                 })
                 .collect()
@@ -158,19 +168,21 @@ impl<'a> Spoken<'a> {
                 .volume_topology
                 .iter()
                 .for_each(|selector| spoken.hear(selector));
+            let wishes = class.preferences.nodes.iter();
+            wishes.for_each(|(_, term)| spoken.hear_term(term));
         }
         spoken
     }
 
     fn hear(&mut self, selector: &'a NodeSelector) {
-        for term in &selector.terms {
-            self.labels.extend(
-                term.match_expressions
-                    .iter()
-                    .map(|requirement| requirement.key.as_str()),
-            );
-            self.name |= !term.match_fields.is_empty();
-        }
+        selector.terms.iter().for_each(|term| self.hear_term(term));
+    }
+
+    fn hear_term(&mut self, term: &'a NodeSelectorTerm) {
+        let requirements = term.match_expressions.iter();
+        self.labels
+            .extend(requirements.map(|requirement| requirement.key.as_str()));
+        self.name |= !term.match_fields.is_empty();
     }
 
     fn keep<'b>(&self, value: impl Fn(&str) -> Option<&'b str>) -> Labels {

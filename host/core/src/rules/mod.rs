@@ -20,9 +20,10 @@ use crate::decision::Cause;
 use crate::model::{ClassId, Labels, NodeId, PodClass, Taint};
 use crate::packing::State;
 
-pub(crate) use node_affinity::allows as selects_node;
-pub(crate) use taints::allows as tolerates_node;
+pub(crate) use node_affinity::{allows as selects_node, preferred as preferred_terms};
+pub(crate) use taints::{allows as tolerates_node, discouraging as discouraging_taints};
 pub(crate) use topology_spread::skew_after;
+pub(crate) use unschedulable::tolerates as tolerates_cordon;
 
 /// What static rules see of a node, existing or imagined.
 #[derive(Clone, Copy, Debug)]

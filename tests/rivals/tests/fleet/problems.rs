@@ -1,7 +1,7 @@
 //! The fleets: what waits, what can be bought, and at which prices. Everything random comes from a fixed seed.
 
 use autoscaler_core::model::{
-    AttachLimits, Group, LabelSelector, Labels, Movability, Pod, PodAffinityTerm, PodClass, PodKey,
+    AttachLimits, Group, Health, LabelSelector, Labels, Movability, Pod, PodAffinityTerm, PodClass, PodKey,
     Resources, Snapshot, SpreadConstraint, Taint, TaintEffect, Template, Toleration, TolerationOperator,
     WhenUnsatisfiable,
 };
@@ -196,6 +196,7 @@ impl Fleet {
                     nominated: None,
                     owner: None,
                     movability: Movability::Moves,
+                    health: Health::Ready,
                     unschedulable_since_ms: Some(0),
                 });
             }

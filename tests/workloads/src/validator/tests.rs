@@ -506,6 +506,7 @@ fn removals() {
                     name: "web".to_owned(),
                     selector: Some(selector(&[("app", "web")])),
                     disruptions_allowed: 0,
+                    spares_unready: false,
                 }];
             },
             &[Rule::DisruptionBudget],

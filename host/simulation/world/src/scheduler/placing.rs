@@ -125,7 +125,7 @@ impl Placing {
 mod tests {
     use super::*;
     use autoscaler_core::model::{
-        Labels, Movability, Node, NodeState, Pod, PodClass, PodKey, Taint, TaintEffect,
+        Health, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey, Taint, TaintEffect,
     };
 
     fn node(name: &str, cpu_milli: i64, taint: Option<&str>) -> Node {
@@ -172,6 +172,7 @@ mod tests {
             nominated: None,
             owner: None,
             movability: Movability::Moves,
+            health: Health::Ready,
             unschedulable_since_ms: None,
         }
     }
