@@ -17,7 +17,8 @@ mod ledger;
 mod order;
 mod terminate;
 
-pub(crate) use order::WAITING_SINCE;
+pub(crate) use order::{WAITING_SINCE, provider_group_name};
+pub(crate) use terminate::is_machine_of;
 
 use crate::context::Context;
 use crate::error::Error;
@@ -34,6 +35,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 use ledger::Ledgers;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use vpsie_client::ClusterId;
@@ -48,6 +51,8 @@ pub struct VpsieNodes {
     ctx: Arc<Context>,
     pace: Pace,
     ledgers: Ledgers,
+    /// Records, by uid, for whose machine this process has asked VPSie to remove it.
+    asked: Mutex<BTreeSet<String>>,
     pub queue: Arc<Queue<ObjectKey>>,
 }
 
@@ -57,6 +62,7 @@ impl VpsieNodes {
             ctx,
             pace,
             ledgers: Ledgers::default(),
+            asked: Mutex::default(),
             queue: Arc::new(Queue::new()),
         }
     }
