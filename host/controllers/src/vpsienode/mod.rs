@@ -15,6 +15,7 @@ mod drain;
 mod join;
 mod ledger;
 mod order;
+mod rest;
 mod terminate;
 
 pub(crate) use order::{WAITING_SINCE, provider_group_name};
@@ -36,6 +37,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 use ledger::Ledgers;
 use parking_lot::Mutex;
+use rest::Rests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +55,7 @@ pub struct VpsieNodes {
     ledgers: Ledgers,
     /// Records, by uid, for whose machine this process has asked VPSie to remove it.
     asked: Mutex<BTreeSet<String>>,
+    rests: Rests,
     pub queue: Arc<Queue<ObjectKey>>,
 }
 
@@ -63,6 +66,7 @@ impl VpsieNodes {
             pace,
             ledgers: Ledgers::default(),
             asked: Mutex::default(),
+            rests: Rests::default(),
             queue: Arc::new(Queue::new()),
         }
     }
@@ -131,6 +135,21 @@ impl VpsieNodes {
 
     fn group(&self, node: &VPSieNode) -> Option<Arc<NodeGroup>> {
         self.ctx.index.node_group(&Self::group_key(node))
+    }
+
+    /// How long the record still rests after a failure at VPSie.
+    fn rests(&self, key: &ObjectKey, node: &VPSieNode) -> Option<Duration> {
+        self.rests.left(key, self.trigger(node).as_deref())
+    }
+
+    /// A try at VPSie failed: the record rests.
+    fn failed(&self, key: &ObjectKey, node: &VPSieNode, error: Option<&vpsie_client::Error>) {
+        self.rests.failed(key, self.trigger(node).as_deref(), error);
+    }
+
+    fn trigger(&self, node: &VPSieNode) -> Option<String> {
+        let group = self.group(node)?;
+        labels::reconcile_trigger(group.annotations()).map(str::to_owned)
     }
 
     /// Writes the status if `edit` changes it. A write on a stale object is refused by the server, so that

@@ -27,6 +27,9 @@ impl VpsieNodes {
         let Some(node) = self.ctx.index.vpsie_node(key) else {
             return Ok(Next::Done);
         };
+        if let Some(left) = self.rests(key, &node) {
+            return Ok(Next::After(left));
+        }
         let cluster = Self::cluster(&node);
         let ledger = self.ledgers.of(&cluster);
         let mut ledger = ledger.lock().await;
@@ -126,6 +129,7 @@ impl VpsieNodes {
         match self.ctx.vpsie.add_node(&cluster, number).await {
             Ok(_) => {
                 crash::at(Step::Ordered);
+                self.rests.over(key);
                 order.accepted = true;
                 ledger.ordered(order);
                 let now = (self.ctx.now)();
@@ -179,6 +183,11 @@ impl VpsieNodes {
     /// Surely nothing happened: the record waits as Pending, with the cause in a condition.
     async fn not_sent(&self, node: &VPSieNode, error: Error) -> Result<Next, Error> {
         let now = (self.ctx.now)();
+        let cause = match &error {
+            Error::Vpsie { source, .. } => Some(source),
+            _ => None,
+        };
+        self.failed(&ObjectKey::of(node), node, cause);
         let message = crate::runtime::chain(&error);
         self.enter(node, Phase::Pending, error.reason(), message.clone(), |status| {
             status.creation_requested_at = None;

@@ -160,6 +160,9 @@ impl VpsieNodes {
         if asked_here && waited.is_some_and(|waited| waited < ASK_AGAIN) {
             return Ok(Next::After(self.pace.provider_poll));
         }
+        if let Some(left) = self.rests(key, node) {
+            return Ok(Next::After(left.min(self.pace.resync)));
+        }
         let Some(identifier) = self.identifier(row).await? else {
             let message = format!(
                 "VPSie lists {} without an identifier: it cannot be asked to remove it",
@@ -181,6 +184,7 @@ impl VpsieNodes {
             .await?;
         crash::at(Step::RemovalWritten);
         if let Err(error) = self.ctx.vpsie.remove_node(&cluster, &identifier).await {
+            self.failed(key, node, Some(&error));
             let reason = error.reason();
             let text = error.to_string();
             tracing::warn!(vpsienode = %key, reason, "removal failed: {text}");
@@ -197,6 +201,7 @@ impl VpsieNodes {
         }
         crash::at(Step::RemovalAsked);
         self.asked.lock().insert(uid);
+        self.rests.over(key);
         Ok(Next::After(self.pace.provider_poll))
     }
 
@@ -242,6 +247,7 @@ impl VpsieNodes {
         self.remove_finalizer(node).await?;
         crash::at(Step::Released);
         self.asked.lock().remove(&node.uid().unwrap_or_default());
+        self.rests.over(key);
         self.ledgers.of(&Self::cluster(node)).lock().await.forget(key);
         tracing::info!(vpsienode = %key, "deleted: {why}");
         self.ctx
