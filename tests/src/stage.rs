@@ -125,6 +125,23 @@ impl Stage {
         Ok(())
     }
 
+    /// What the program prints for a command that asks the cluster, under the controller's own rights.
+    pub async fn output(&self, command: &str) -> Result<String> {
+        let kubeconfig = self
+            .plane
+            .service_account_kubeconfig("kube-system", "vpsie-autoscaler")
+            .await?;
+        let output = tokio::process::Command::new(binary()?)
+            .args([command, "--kubeconfig", kubeconfig.to_str().context("path")?])
+            .output()
+            .await
+            .with_context(|| format!("running `{command}`"))?;
+        if !output.status.success() {
+            bail!("`{command}`: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        String::from_utf8(output.stdout).context("reading its output")
+    }
+
     /// SIGKILL: the process gets no chance to tidy up.
     pub fn kill_controller(&mut self) {
         if let Some(mut controller) = self.controller.take() {

@@ -7,7 +7,7 @@ use autoscaler_api::VPSieNode;
 use autoscaler_controllers::crash::Step;
 use autoscaler_tests::stage::Stage;
 use k8s_openapi::api::core::v1::Node;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -72,6 +72,38 @@ async fn a_process_that_ends_at_any_step_leaves_nothing_behind() -> Result<()> {
     for line in table {
         println!("{line}");
     }
+    orphans_are_listed(&mut stage).await
+}
+
+/// A finalizer is removed by hand: the command names the machine that has lost its record.
+async fn orphans_are_listed(stage: &mut Stage) -> Result<()> {
+    stage.start_controller(&PACE).await?;
+    scale(stage, "plain", PODS).await?;
+    all_run(stage, &[("plain", PODS)], PATIENCE).await?;
+    all_is_well(stage, MACHINES).await?;
+    let before = stage.output("orphans").await?;
+    ensure!(before.starts_with("Every machine"), "{before}");
+    stage.kill_controller();
+    let records: Api<VPSieNode> = Api::namespaced(stage.client.clone(), "kube-system");
+    let all = records.list(&ListParams::default()).await?;
+    let record = all.iter().next().context("there is no VPSieNode")?;
+    let name = record.name_any();
+    let patch = json!({"metadata": {"finalizers": null}});
+    records
+        .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await?;
+    records.delete(&name, &DeleteParams::default()).await?;
+    let after = stage.output("orphans").await?;
+    print!("{after}");
+    let machine = record.status.as_ref().and_then(|status| status.hostname.clone());
+    let machine = machine.context("the record names no machine")?;
+    ensure!(
+        after.lines().count() == 1
+            && after.starts_with("machine")
+            && after.contains(&machine)
+            && after.contains(&name),
+        "{after}"
+    );
     Ok(())
 }
 
