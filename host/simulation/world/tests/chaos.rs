@@ -3,11 +3,7 @@
 //! `CHAOS_SEEDS=0..2000 cargo test --workspace --test chaos` looks longer. A seed that fails is played again by the
 //! command that the failure prints.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a panic is how a test fails"
-)]
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
 use autoscaler_policy::Engine;
 use autoscaler_simulation::chaos::{Outcome, Plan, play};
