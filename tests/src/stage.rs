@@ -3,6 +3,7 @@
 
 use crate::control_plane::{ControlPlane, Options};
 use anyhow::{Context, Result, bail};
+use autoscaler_controllers::crash::{self, Step};
 use autoscaler_simulation::joiner::Joiner;
 use fake_vpsie::{Config, FakeVpsie};
 use k8s_openapi::api::core::v1::Event;
@@ -92,6 +93,15 @@ impl Stage {
 
     /// Starts the controller with the service account's own kubeconfig.
     pub async fn start_controller(&mut self, flags: &[&str]) -> Result<()> {
+        self.start_process(flags, None).await
+    }
+
+    /// Starts a controller that ends itself when it has done `step`.
+    pub async fn start_controller_that_dies(&mut self, flags: &[&str], step: Step) -> Result<()> {
+        self.start_process(flags, Some(step)).await
+    }
+
+    async fn start_process(&mut self, flags: &[&str], dies_at: Option<Step>) -> Result<()> {
         let kubeconfig = self
             .plane
             .service_account_kubeconfig("kube-system", "vpsie-autoscaler")
@@ -105,6 +115,7 @@ impl Stage {
             .args(["--metrics-addr", &address, "--log-format", "text"])
             .args(flags)
             .env("POD_NAME", "controller-0")
+            .envs(dies_at.map(|step| (crash::VARIABLE, step.to_string())))
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("the controller's log")?)
             .stderr(log)
@@ -112,6 +123,23 @@ impl Stage {
             .context("starting the controller")?;
         self.controller = Some(Controller { process, address });
         Ok(())
+    }
+
+    /// What the program prints for a command that asks the cluster, under the controller's own rights.
+    pub async fn output(&self, command: &str) -> Result<String> {
+        let kubeconfig = self
+            .plane
+            .service_account_kubeconfig("kube-system", "vpsie-autoscaler")
+            .await?;
+        let output = tokio::process::Command::new(binary()?)
+            .args([command, "--kubeconfig", kubeconfig.to_str().context("path")?])
+            .output()
+            .await
+            .with_context(|| format!("running `{command}`"))?;
+        if !output.status.success() {
+            bail!("`{command}`: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        String::from_utf8(output.stdout).context("reading its output")
     }
 
     /// SIGKILL: the process gets no chance to tidy up.

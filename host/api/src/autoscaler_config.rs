@@ -189,6 +189,11 @@ pub struct GlobalSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 60), default = "defaults::node_ready_timeout")]
     pub node_ready_timeout_seconds: Option<i32>,
+    /// Whether orphans are removed: machines whose Node carries our label while the VPSieNode that it names is gone,
+    /// and VPSieNodes whose machine VPSie does not list. Otherwise they are only reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(default = "defaults::no")]
+    pub remove_orphans: Option<bool>,
     /// Seconds that an evicted pod gets to go. Without effect in this version: the pod's own grace period counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
@@ -260,6 +265,7 @@ accessors!(GlobalSettings {
     enable_dynamic_node_group_creation, enable_dynamic_node_group_creation_or_default: bool = defaults::no;
     enable_rebalancing, enable_rebalancing_or_default: bool = defaults::no;
     node_ready_timeout_seconds, node_ready_timeout_seconds_or_default: i32 = defaults::node_ready_timeout;
+    remove_orphans, remove_orphans_or_default: bool = defaults::no;
 });
 
 accessors!(NodeGroupDefaults {

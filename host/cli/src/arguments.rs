@@ -26,6 +26,8 @@ pub(crate) enum Command {
     FakeVpsie(FakeVpsie),
     /// Tell which pending pod fits on which node, and which rule refuses where not.
     Fit(Fit),
+    /// List machines without their VPSieNode, and VPSieNodes without their machine.
+    Orphans(Orphans),
     /// Print the custom resource definitions as YAML.
     Crds,
     /// Work with policies.
@@ -155,6 +157,27 @@ pub(crate) struct Fit {
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     pub(crate) from_dump: Vec<PathBuf>,
     /// Print one JSON object: `feasible` has the nodes of each pod, `refused` the rule for each other node.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Asks Kubernetes and VPSie once, and changes nothing. What was just bought or given back may be among the answer:
+/// the controller itself believes only what has stayed for two minutes.
+#[derive(Debug, Args)]
+pub(crate) struct Orphans {
+    /// Kubeconfig file. Default: the pod's service account, else the usual places of kubectl.
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Secret with the credentials of VPSie.
+    #[arg(long, default_value = "vpsie-secret")]
+    pub(crate) secret_name: String,
+    /// Namespace of the secret.
+    #[arg(long, default_value = "kube-system")]
+    pub(crate) secret_namespace: String,
+    /// Address of the VPSie API, where the secret names none.
+    #[arg(long, env = "VPSIE_API_URL")]
+    pub(crate) vpsie_url: Option<String>,
+    /// Print a JSON array: kind, cluster, name and what of each.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVo
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::{CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment};
+use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use parking_lot::RwLock;
@@ -17,7 +18,9 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Kinds that are watched.
@@ -65,6 +68,51 @@ pub enum Change {
     Policy(Arc<ScalingPolicy>),
     Rebalance(Arc<Rebalance>),
     Gone(Kind, ObjectKey),
+}
+
+/// Pauses after failures of a watch: doubling, on tokio's clock and without the dice of kube's own, so that a
+/// simulated world with failing watches can be played again.
+pub struct Pauses {
+    next: Duration,
+    failed_at: Option<Instant>,
+}
+
+impl Pauses {
+    const FIRST: Duration = Duration::from_millis(800);
+    const LONGEST: Duration = Duration::from_secs(30);
+    /// A watch that has not failed for this long begins anew.
+    const FORGOTTEN: Duration = Duration::from_secs(120);
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self {
+            next: Self::FIRST,
+            failed_at: None,
+        }
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        if self
+            .failed_at
+            .replace(now)
+            .is_some_and(|at| now.duration_since(at) > Self::FORGOTTEN)
+        {
+            self.next = Self::FIRST;
+        }
+        let doubled = (self.next * 2).min(Self::LONGEST);
+        Some(std::mem::replace(&mut self.next, doubled))
+    }
+}
+
+impl Backoff for Pauses {
+    /// One event after a failure shows little: only time does.
+    fn reset(&mut self) {}
 }
 
 /// Told of every change after it was folded. Must not block.
@@ -193,7 +241,7 @@ impl Feed {
         let api = Api::<K>::all(client.clone());
         let (feed, shutdown) = (self.clone(), shutdown.clone());
         tokio::spawn(async move {
-            let mut events = watcher(api, config).default_backoff().boxed();
+            let mut events = watcher(api, config).backoff(Pauses::default()).boxed();
             let mut known: BTreeSet<ObjectKey> = BTreeSet::new();
             let mut relisted: Option<BTreeSet<ObjectKey>> = None;
             let mut listed_once = false;

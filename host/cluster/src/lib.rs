@@ -21,7 +21,7 @@ mod snapshot;
 pub use convert::labels_of_new_node;
 pub use dump::Dump;
 pub use error::Error;
-pub use feed::{Change, Feed, Kind, Listener};
+pub use feed::{Change, Feed, Kind, Listener, Pauses};
 pub use fit::Fit;
 pub use index::{Index, ObjectKey};
 pub use inputs::{Inputs, Offering, TemplateHealth, View};

@@ -6,6 +6,7 @@ use crate::context::{Context, Ids, Now};
 use crate::error::Error;
 use crate::nodegroup::NodeGroups;
 use crate::observe::Observer;
+use crate::orphans::Orphans;
 use crate::policies::Policies;
 use crate::rebalance::Rebalances;
 use crate::runtime::events::Events;
@@ -211,7 +212,8 @@ impl Autoscaler {
                 |key| configs.reconcile(key),
             );
             let scaling = Scaling::new(ctx.clone(), options.pace.clone()).run(shutdown.clone());
-            futures::future::join5(on_groups, on_nodes, on_rebalances, on_configs, scaling).await;
+            let orphans = Orphans::new(ctx.clone(), options.pace.clone()).run(shutdown.clone());
+            tokio::join!(biased; on_groups, on_nodes, on_rebalances, on_configs, scaling, orphans);
         };
         let work = futures::future::join(loading, acting);
         let stopping = async {

@@ -78,11 +78,24 @@ fn read(data: &BTreeMap<String, ByteString>) -> Content {
     }
 }
 
+/// What a secret says, for commands that ask once: the credentials, and the address if it names one.
+///
+/// # Errors
+/// Why there are no credentials in it.
+pub fn of_secret(secret: &Secret) -> Result<(Credentials, Option<String>), String> {
+    let content = read(&secret.data.clone().unwrap_or_default());
+    let problem = content.problem.unwrap_or_default();
+    let credentials = content.credentials.ok_or(problem)?;
+    Ok((credentials, content.url))
+}
+
 /// Watches the secret until `shutdown`. Runs on every replica: a standby that takes over can act at once.
 pub(crate) async fn run(context: Arc<Context>, namespace: String, name: String, shutdown: CancellationToken) {
     let api = Api::<Secret>::namespaced(context.reads.clone(), &namespace);
     let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut changes = watcher(api, only).default_backoff().boxed();
+    let mut changes = watcher(api, only)
+        .backoff(autoscaler_cluster::Pauses::default())
+        .boxed();
     let mut keeper = Keeper::new(&context, format!("{namespace}/{name}"));
     let mut listed = None;
     loop {

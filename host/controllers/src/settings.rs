@@ -53,6 +53,7 @@ pub struct Settings {
     pub reserved: Resources,
     pub removals_at_once: u32,
     pub startup_taints: Vec<String>,
+    pub remove_orphans: bool,
 }
 
 impl Settings {
@@ -83,6 +84,7 @@ impl Settings {
             drain_timeout: rebalancer
                 .settings()
                 .map_or(Duration::from_secs(300), |settings| settings.drain_timeout),
+            remove_orphans: global.remove_orphans_or_default(),
             pod_grace: seconds(global.unschedulable_pod_grace_period_seconds, 0),
             reserved: reserved_resources(&reserved),
             removals_at_once: rebalancer

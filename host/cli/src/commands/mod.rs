@@ -4,6 +4,7 @@ pub(crate) mod crds;
 pub(crate) mod demo;
 pub(crate) mod fake_vpsie;
 pub(crate) mod fit;
+pub(crate) mod orphans;
 pub(crate) mod policy;
 pub(crate) mod run;
 

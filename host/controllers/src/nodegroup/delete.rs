@@ -5,6 +5,7 @@ use super::NodeGroups;
 use crate::error::Error;
 use crate::runtime::events::EventType;
 use crate::runtime::queue::Next;
+use crate::vpsienode::provider_group_name;
 use autoscaler_api::conditions::reasons;
 use autoscaler_api::{NodeGroup, labels};
 use autoscaler_cluster::ObjectKey;
@@ -44,7 +45,13 @@ impl NodeGroups {
             .flat_map(|status| &status.groups)
             .filter_map(|provider| provider.kube_size_id)
             .collect();
-        if ours.is_empty() {
+        // The process may have died between making a group and writing that down: its name tells. Only a NodeGroup
+        // that never wanted a node needs no look, so that it goes even if VPSie cannot be asked.
+        let wanted_nodes = group
+            .status
+            .as_ref()
+            .is_some_and(|status| status.last_scale_up_time.is_some());
+        if ours.is_empty() && !wanted_nodes {
             return Ok(());
         }
         let cluster = ClusterId::new(&group.spec.resource_identifier);
@@ -75,7 +82,7 @@ impl NodeGroups {
         };
         for provider in listed
             .iter()
-            .filter(|provider| ours.contains(&provider.size.0) && !used.contains(&provider.size.0))
+            .filter(|provider| made_for(key, provider, &ours) && !used.contains(&provider.size.0))
         {
             let Some(uuid) = provider
                 .uuid
@@ -108,5 +115,44 @@ impl NodeGroups {
             );
         }
         Ok(())
+    }
+}
+
+/// Whether one of our NodeGroups made the provider's group: this one, by name, or one that shared it and is gone.
+/// A group of the same size that somebody else made has another name, and stays.
+fn made_for(key: &ObjectKey, provider: &vpsie_client::ProviderGroup, used: &BTreeSet<i64>) -> bool {
+    let size = provider.size.0;
+    let shared = used.contains(&size) && provider.name.ends_with(&provider_group_name("", size));
+    provider.name == provider_group_name(&key.name, size) || shared
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_groups_that_we_made_are_ours() {
+        let key = ObjectKey::new("kube-system", "web");
+        let used = BTreeSet::from([12]);
+        for (name, size, ours) in [
+            ("web-12", 12, true),
+            ("web-13", 13, true),
+            ("other-12", 12, true),
+            ("other-13", 13, false),
+            ("by-hand", 12, false),
+        ] {
+            let provider = vpsie_client::ProviderGroup {
+                number: vpsie_client::GroupNumber(1),
+                uuid: None,
+                name: name.to_owned(),
+                size: vpsie_client::OfferId(size),
+                nodes_count: Some(0),
+                cpu: None,
+                memory_mib: None,
+                disk_gib: None,
+                datacenter: None,
+            };
+            assert_eq!(made_for(&key, &provider, &used), ours, "{name}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::judge::{Act, PodView, Trigger, Verdict, named};
 use super::record::Record;
 use super::{LOOK_AGAIN, Tools, world};
+use crate::crash::{self, Step};
 use crate::error::Error;
 use crate::runtime::metrics::{EvictionResult, Metrics};
 use autoscaler_api::autoscaler_config::RebalancerSettings;
@@ -100,6 +101,7 @@ async fn cordon(tools: &Tools, record: &Record<'_>, step: &PlannedStep) -> Resul
     }
     let patch = json!({"metadata": metadata, "spec": {"unschedulable": true, "taints": taints}});
     patch_node(tools, &name, &patch).await?;
+    crash::at(Step::Cordoned);
     tracing::info!(operation = record.id(), node = name, "rebalance: node cordoned");
     Ok(Verdict::Done(
         if cordoned && !by_us {
@@ -250,7 +252,10 @@ pub(crate) async fn evict_pod(
     let api = Api::<Pod>::namespaced(effects.clone(), namespace);
     let answer = timeout(EVICTION_TIMEOUT, api.evict(name, &EvictParams::default())).await;
     let (result, eviction) = match answer {
-        Ok(Ok(_)) => (EvictionResult::Evicted, Eviction::Accepted),
+        Ok(Ok(_)) => {
+            crash::at(Step::Evicted);
+            (EvictionResult::Evicted, Eviction::Accepted)
+        }
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => (EvictionResult::Gone, Eviction::Accepted),
         // A PodDisruptionBudget, or the API server's own throttling: the text tells which.
         Ok(Err(kube::Error::Api(status))) if status.code == 429 => {
@@ -285,7 +290,10 @@ async fn delete_vpsie_node(tools: &Tools, record: &Record<'_>, step: &PlannedSte
         "rebalance: VPSieNode deleted"
     );
     match api.delete(name, &DeleteParams::default()).await {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            crash::at(Step::RecordDeleted);
+            Ok(())
+        }
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(Error::kubernetes("deleting a VPSieNode")(error)),
     }

@@ -2,6 +2,7 @@
 //! Both are intents; their controllers do the work.
 
 use super::Scaling;
+use crate::crash::{self, Step};
 use crate::error::Error;
 use crate::nodegroup::{NewNode, new_vpsie_node};
 use crate::rebalance::{Removal, removal_plan};
@@ -56,9 +57,9 @@ impl Scaling {
             let key = ObjectKey::of(&object);
             let api: Api<VPSieNode> = Api::namespaced(client.clone(), &key.namespace);
             let created = api.create(&PostParams::default(), &object).await;
-            created
-                .map(|_| key)
-                .map_err(Error::kubernetes("creating a VPSieNode"))
+            created.map_err(Error::kubernetes("creating a VPSieNode"))?;
+            crash::at(Step::RecordCreated);
+            Ok(key)
         };
         stream::iter(objects)
             .map(create)
@@ -102,6 +103,7 @@ impl Scaling {
             api.create(&PostParams::default(), &object)
                 .await
                 .map_err(Error::kubernetes("creating a Rebalance"))?;
+            crash::at(Step::RebalanceCreated);
             made.push(ObjectKey::new(namespace, name));
         }
         Ok(made)

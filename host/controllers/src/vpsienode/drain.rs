@@ -3,6 +3,7 @@
 //! A rebalance operation has drained its node before it deletes the record; then there is nothing to do here.
 
 use crate::context::Context;
+use crate::crash::{self, Step};
 use crate::error::Error;
 use crate::rebalance::{Eviction, evict_pod};
 use autoscaler_api::labels;
@@ -54,7 +55,11 @@ async fn cordon(ctx: &Context, node: &str, vpsie_node: &str) -> Result<(), Error
         .await
         .map_err(Error::kubernetes("cordoning a Node"))
     {
-        Err(error) if !error.is_not_found() => Err(error),
-        _ => Ok(()),
+        Ok(_) => {
+            crash::at(Step::CordonedByHand);
+            Ok(())
+        }
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::order::since;
 use super::{VpsieNodes, condition};
+use crate::crash::{self, Step};
 use crate::error::Error;
 use crate::runtime::queue::Next;
 use autoscaler_api::conditions::{reasons, types};
@@ -41,6 +42,7 @@ impl VpsieNodes {
                     },
                 )
                 .await?;
+            crash::at(Step::JoinWritten);
         }
         // The patch's own echo wakes us: only what stands in the index counts.
         if !labelled || !self.ctx.index.node_is_ready(&name) {
@@ -54,6 +56,7 @@ impl VpsieNodes {
                 condition(status, types::NODE_READY, true, reasons::READY, note, now);
             })
             .await?;
+        crash::at(Step::ReadyWritten);
         self.ctx
             .catalogue
             .purchase_succeeded(&Self::group_key(vpsie_node), &vpsie_node.spec.instance_type);
@@ -121,6 +124,7 @@ impl VpsieNodes {
             .patch(&node.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
             .await
             .map_err(Error::kubernetes("labelling a Node"))?;
+        crash::at(Step::Labelled);
         Ok(false)
     }
 }

@@ -15,9 +15,11 @@ mod drain;
 mod join;
 mod ledger;
 mod order;
+mod rest;
 mod terminate;
 
-pub(crate) use order::WAITING_SINCE;
+pub(crate) use order::{WAITING_SINCE, provider_group_name};
+pub(crate) use terminate::is_machine_of;
 
 use crate::context::Context;
 use crate::error::Error;
@@ -34,6 +36,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 use ledger::Ledgers;
+use parking_lot::Mutex;
+use rest::Rests;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use vpsie_client::ClusterId;
@@ -48,6 +53,9 @@ pub struct VpsieNodes {
     ctx: Arc<Context>,
     pace: Pace,
     ledgers: Ledgers,
+    /// Records, by uid, for whose machine this process has asked VPSie to remove it.
+    asked: Mutex<BTreeSet<String>>,
+    rests: Rests,
     pub queue: Arc<Queue<ObjectKey>>,
 }
 
@@ -57,6 +65,8 @@ impl VpsieNodes {
             ctx,
             pace,
             ledgers: Ledgers::default(),
+            asked: Mutex::default(),
+            rests: Rests::default(),
             queue: Arc::new(Queue::new()),
         }
     }
@@ -125,6 +135,21 @@ impl VpsieNodes {
 
     fn group(&self, node: &VPSieNode) -> Option<Arc<NodeGroup>> {
         self.ctx.index.node_group(&Self::group_key(node))
+    }
+
+    /// How long the record still rests after a failure at VPSie.
+    fn rests(&self, key: &ObjectKey, node: &VPSieNode) -> Option<Duration> {
+        self.rests.left(key, self.trigger(node).as_deref())
+    }
+
+    /// A try at VPSie failed: the record rests.
+    fn failed(&self, key: &ObjectKey, node: &VPSieNode, error: Option<&vpsie_client::Error>) {
+        self.rests.failed(key, self.trigger(node).as_deref(), error);
+    }
+
+    fn trigger(&self, node: &VPSieNode) -> Option<String> {
+        let group = self.group(node)?;
+        labels::reconcile_trigger(group.annotations()).map(str::to_owned)
     }
 
     /// Writes the status if `edit` changes it. A write on a stale object is refused by the server, so that

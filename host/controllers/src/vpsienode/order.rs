@@ -2,6 +2,7 @@
 
 use super::claim::{Order, identity};
 use super::{ORDER_LOST, VpsieNodes, condition, provision_error};
+use crate::crash::{self, Step};
 use crate::error::Error;
 use crate::runtime::queue::Next;
 use autoscaler_api::VPSieNode;
@@ -26,6 +27,9 @@ impl VpsieNodes {
         let Some(node) = self.ctx.index.vpsie_node(key) else {
             return Ok(Next::Done);
         };
+        if let Some(left) = self.rests(key, &node) {
+            return Ok(Next::After(left));
+        }
         let cluster = Self::cluster(&node);
         let ledger = self.ledgers.of(&cluster);
         let mut ledger = ledger.lock().await;
@@ -105,6 +109,7 @@ impl VpsieNodes {
                 },
             )
             .await?;
+        crash::at(Step::IntentWritten);
         let mut order = Order {
             key: key.clone(),
             size,
@@ -123,6 +128,8 @@ impl VpsieNodes {
         }
         match self.ctx.vpsie.add_node(&cluster, number).await {
             Ok(_) => {
+                crash::at(Step::Ordered);
+                self.rests.over(key);
                 order.accepted = true;
                 ledger.ordered(order);
                 let now = (self.ctx.now)();
@@ -131,6 +138,7 @@ impl VpsieNodes {
                     conditions::remove(&mut status.conditions, types::PROVISION_ERROR);
                 })
                 .await?;
+                crash::at(Step::AcceptanceWritten);
                 Ok(Next::After(self.pace.provider_poll))
             }
             Err(error)
@@ -175,6 +183,11 @@ impl VpsieNodes {
     /// Surely nothing happened: the record waits as Pending, with the cause in a condition.
     async fn not_sent(&self, node: &VPSieNode, error: Error) -> Result<Next, Error> {
         let now = (self.ctx.now)();
+        let cause = match &error {
+            Error::Vpsie { source, .. } => Some(source),
+            _ => None,
+        };
+        self.failed(&ObjectKey::of(node), node, cause);
         let message = crate::runtime::chain(&error);
         self.enter(node, Phase::Pending, error.reason(), message.clone(), |status| {
             status.creation_requested_at = None;
@@ -204,7 +217,7 @@ impl VpsieNodes {
         if let Some(number) = find(&groups) {
             return Ok(number);
         }
-        let name = format!("{}-{size}", node.spec.node_group_name);
+        let name = provider_group_name(&node.spec.node_group_name, size);
         match self.ctx.vpsie.create_group(cluster, &name, OfferId(size)).await {
             // Somebody else made one of this size meanwhile: the list shows it.
             Ok(_) | Err(vpsie_client::Error::Conflict { .. }) => {}
@@ -215,6 +228,7 @@ impl VpsieNodes {
                 });
             }
         }
+        crash::at(Step::ProviderGroupCreated);
         let groups = catalogue
             .groups(cluster, Duration::ZERO)
             .await
@@ -230,6 +244,7 @@ impl VpsieNodes {
     pub(super) async fn look(&self, key: &ObjectKey, node: &VPSieNode) -> Result<Next, Error> {
         let now = (self.ctx.now)();
         if let Some(row) = self.find_machine(key, node).await? {
+            crash::at(Step::MachineFound);
             let resources = row.cpu.zip(row.memory_mib).map(|(cpu, memory)| NodeResources {
                 cpu: i64::from(cpu),
                 memory_mb: i64::try_from(memory).unwrap_or(i64::MAX),
@@ -256,6 +271,7 @@ impl VpsieNodes {
                 },
             )
             .await?;
+            crash::at(Step::MachineWritten);
             return Ok(Next::After(Duration::ZERO));
         }
         let status = node.status.clone().unwrap_or_default();
@@ -368,6 +384,11 @@ impl VpsieNodes {
         .await?;
         Ok(Next::After(Duration::ZERO))
     }
+}
+
+/// Name of the provider's group that a NodeGroup makes for a size.
+pub(crate) fn provider_group_name(node_group: &str, size: i64) -> String {
+    format!("{node_group}-{size}")
 }
 
 /// Writes down which machine it is.

@@ -6,6 +6,7 @@
 use super::claim::identity;
 use super::order::{remember_machine, since};
 use super::{VpsieNodes, condition, drain, provision_error, reference};
+use crate::crash::{self, Step};
 use crate::error::Error;
 use crate::runtime::events::EventType;
 use crate::runtime::queue::Next;
@@ -16,7 +17,7 @@ use autoscaler_cluster::ObjectKey;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, Preconditions};
+use kube::api::{Api, DeleteParams};
 use std::time::Duration;
 use vpsie_client::{ClusterDetail, NodeUuid, ProviderNode};
 
@@ -42,6 +43,7 @@ impl VpsieNodes {
                 status.terminating_at = Some(Time(now));
             })
             .await?;
+            crash::at(Step::TerminatingWritten);
             return Ok(Next::After(Duration::ZERO));
         }
         if node.phase() == Phase::Terminating {
@@ -51,6 +53,7 @@ impl VpsieNodes {
             let note = "drained: giving the machine back to VPSie".to_owned();
             self.enter(node, Phase::Deleting, reasons::DELETING, note, |_| {})
                 .await?;
+            crash::at(Step::DeletingWritten);
             return Ok(Next::After(Duration::ZERO));
         }
         if !known {
@@ -151,8 +154,14 @@ impl VpsieNodes {
                 Some(_) => Ok(Next::After(self.pace.provider_poll)),
             };
         };
-        if waited.is_some_and(|waited| waited < ASK_AGAIN) {
+        // Another process may have died between writing and asking. Asking twice is harmless, and waiting costs money.
+        let uid = node.uid().unwrap_or_default();
+        let asked_here = self.asked.lock().contains(&uid);
+        if asked_here && waited.is_some_and(|waited| waited < ASK_AGAIN) {
             return Ok(Next::After(self.pace.provider_poll));
+        }
+        if let Some(left) = self.rests(key, node) {
+            return Ok(Next::After(left.min(self.pace.resync)));
         }
         let Some(identifier) = self.identifier(row).await? else {
             let message = format!(
@@ -169,11 +178,13 @@ impl VpsieNodes {
                 problem: message,
             });
         };
-        // Asking twice is harmless, so the answer may be lost: the list decides.
+        // The answer may be lost: the list decides.
         let next = self
             .write_status(node, |status| status.deletion_requested_at = Some(Time(now)))
             .await?;
+        crash::at(Step::RemovalWritten);
         if let Err(error) = self.ctx.vpsie.remove_node(&cluster, &identifier).await {
+            self.failed(key, node, Some(&error));
             let reason = error.reason();
             let text = error.to_string();
             tracing::warn!(vpsienode = %key, reason, "removal failed: {text}");
@@ -188,6 +199,9 @@ impl VpsieNodes {
                 source: error,
             });
         }
+        crash::at(Step::RemovalAsked);
+        self.asked.lock().insert(uid);
+        self.rests.over(key);
         Ok(Next::After(self.pace.provider_poll))
     }
 
@@ -211,22 +225,18 @@ impl VpsieNodes {
 
     /// VPSie lists the machine no more: the Node object and then the record go.
     async fn gone(&self, key: &ObjectKey, node: &VPSieNode) -> Result<Next, Error> {
-        if let Some(object) = node.node_name().and_then(|name| self.ctx.index.node(name)) {
+        crash::at(Step::MachineGone);
+        // Asked of the server and not of the index: a Node that joined a moment ago may not stand there yet, and
+        // nobody would ever look for it again. Its machine is gone, so whatever has its name is dead.
+        if let Some(name) = node.node_name() {
             let nodes: Api<Node> = Api::all(self.ctx.effects.clone());
-            let params = DeleteParams {
-                preconditions: Some(Preconditions {
-                    uid: object.uid(),
-                    resource_version: None,
-                }),
-                ..DeleteParams::default()
-            };
             match nodes
-                .delete(&object.name_any(), &params)
+                .delete(name, &DeleteParams::default())
                 .await
                 .map_err(Error::kubernetes("deleting a Node"))
             {
-                Ok(_) => {}
-                Err(error) if error.is_not_found() || error.is_conflict() => {}
+                Ok(_) => crash::at(Step::NodeDeleted),
+                Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),
             }
         }
@@ -235,6 +245,9 @@ impl VpsieNodes {
 
     async fn release(&self, key: &ObjectKey, node: &VPSieNode, why: &str) -> Result<Next, Error> {
         self.remove_finalizer(node).await?;
+        crash::at(Step::Released);
+        self.asked.lock().remove(&node.uid().unwrap_or_default());
+        self.rests.over(key);
         self.ledgers.of(&Self::cluster(node)).lock().await.forget(key);
         tracing::info!(vpsienode = %key, "deleted: {why}");
         self.ctx
@@ -244,16 +257,18 @@ impl VpsieNodes {
     }
 }
 
-/// The row of the machine, by identifier or by name in any case.
+/// The row of the machine.
 fn row_of<'a>(listed: &'a ClusterDetail, node: &VPSieNode) -> Option<&'a ProviderNode> {
+    listed.nodes.iter().find(|row| is_machine_of(node, row))
+}
+
+/// Whether the row is the machine of this record, by identifier or by name in any case.
+pub(crate) fn is_machine_of(node: &VPSieNode, row: &ProviderNode) -> bool {
     let hostname = node
         .status
         .as_ref()
         .and_then(|status| status.hostname.as_deref())
         .or(node.node_name());
-    let hostname = hostname.map(str::to_lowercase);
-    listed.nodes.iter().find(|row| {
-        node.provider_identifier() == Some(identity(row).as_str())
-            || hostname.as_deref() == Some(row.name_key().as_str())
-    })
+    node.provider_identifier() == Some(identity(row).as_str())
+        || hostname.is_some_and(|name| name.to_lowercase() == row.name_key())
 }

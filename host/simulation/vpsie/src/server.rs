@@ -103,6 +103,13 @@ impl FakeVpsie {
         self.inner.lock().cloud.vms().cloned().collect()
     }
 
+    /// Names of the groups of managed clusters, by number.
+    pub fn groups(&self) -> BTreeMap<i64, String> {
+        let inner = self.inner.lock();
+        let named = inner.cloud.groups.values();
+        named.map(|group| (group.number, group.name.clone())).collect()
+    }
+
     /// Every request so far.
     pub fn journal(&self) -> Vec<JournalEntry> {
         self.inner.lock().journal.clone()

@@ -10,12 +10,14 @@
 //! anything left to do: hours pass in seconds, and equal seeds give equal bytes. [`Scheduler`] and [`Joiner`]
 //! talk to Kubernetes through a client only; the end-to-end tests use the joiner with a real API server.
 
+pub mod chaos;
 pub mod chronicle;
 pub mod clock;
 pub mod demo;
 mod error;
 pub mod joiner;
 pub mod narrator;
+mod process;
 pub mod scenario;
 pub mod scheduler;
 pub mod summary;

@@ -44,6 +44,8 @@ struct Seen {
     pods: BTreeMap<ObjectKey, PodView>,
     nodes: BTreeMap<String, NodeView>,
     vpsie_nodes: BTreeMap<ObjectKey, Arc<VPSieNode>>,
+    /// Every VPSieNode that there ever was, by uid.
+    records: BTreeSet<String>,
     nodes_changed: Option<Instant>,
     /// By group: the most VPSieNodes at once.
     most: BTreeMap<String, usize>,
@@ -100,6 +102,7 @@ impl View {
                 }
             }
             Change::VPSieNode(node) => {
+                seen.records.extend(node.uid());
                 let before = seen.vpsie_nodes.insert(ObjectKey::of(&**node), node.clone());
                 if before.is_none_or(|before| before.phase() != node.phase()) {
                     seen.nodes_changed = Some(Instant::now());
@@ -136,6 +139,11 @@ impl View {
     /// VPSieNodes by namespace and name.
     pub fn vpsie_nodes(&self) -> BTreeMap<ObjectKey, Arc<VPSieNode>> {
         self.0.lock().vpsie_nodes.clone()
+    }
+
+    /// How many VPSieNodes there were in all.
+    pub fn records_ever(&self) -> usize {
+        self.0.lock().records.len()
     }
 
     /// Counts of the pods with this label `app`, or of all.

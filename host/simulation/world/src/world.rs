@@ -3,6 +3,7 @@
 use crate::chronicle::Chronicle;
 use crate::clock::virtual_now;
 use crate::narrator::{Narrator, Sink};
+use crate::process::Process;
 use crate::scenario::{NAMESPACE, SYSTEM, Scenario, Workload};
 use crate::summary::{Cost, Nodes, Pods, Summary, Vms, rounded};
 use crate::view::View;
@@ -10,8 +11,8 @@ use crate::{Error, InProcess, Joiner, Scheduler};
 use autoscaler_api::VPSieNode;
 use autoscaler_cluster::{Feed, Index, ObjectKey};
 use autoscaler_controllers::runtime::metrics::Metrics;
-use autoscaler_controllers::{Autoscaler, Ended, Ids, Now, Options};
-use autoscaler_policy::{Engine, PolicySet};
+use autoscaler_controllers::{Ended, Now};
+use autoscaler_policy::Engine;
 use fake_vpsie::{FakeVpsie, VmEvent};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
@@ -24,7 +25,6 @@ use simulated_kubernetes::{ApiServer, Controllers, Delays};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -35,15 +35,6 @@ use tokio_util::sync::CancellationToken;
 const LOOK: Duration = Duration::from_millis(250);
 /// How long the controllers may take to end.
 const STOP: Duration = Duration::from_secs(30);
-
-/// Numbers from the seed upwards.
-struct Sequence(AtomicU64);
-
-impl Ids for Sequence {
-    fn next(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::SeqCst)
-    }
-}
 
 /// See the module's text. Make one inside [`crate::clock::run_virtually`].
 pub struct World {
@@ -56,8 +47,9 @@ pub struct World {
     narrator: Option<Arc<Narrator>>,
     seed: u64,
     start: Instant,
-    shutdown: CancellationToken,
-    tasks: JoinSet<()>,
+    pub(crate) now: Now,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) tasks: JoinSet<()>,
     /// Held for as long as the world runs: its controllers end with it.
     _controllers: Controllers,
 }
@@ -68,6 +60,17 @@ impl World {
     /// # Errors
     /// When the scenario does not pass the schemas, or the built-in policies cannot be loaded.
     pub async fn start(scenario: &Scenario, seed: u64, sink: Option<Sink>) -> Result<Self, Error> {
+        let mut world = Self::without_autoscaler(scenario, seed, sink).await?;
+        world.spawn_autoscaler(scenario)?;
+        Ok(world)
+    }
+
+    /// The same, with everything but the autoscaler in it.
+    pub(crate) async fn without_autoscaler(
+        scenario: &Scenario,
+        seed: u64,
+        sink: Option<Sink>,
+    ) -> Result<Self, Error> {
         let start = Instant::now();
         let now = virtual_now(scenario.start);
         let kubernetes = ApiServer::new(now.clone(), seed);
@@ -94,10 +97,10 @@ impl World {
             narrator,
             seed,
             start,
+            now: now.clone(),
         };
         world.furnish(scenario).await?;
         world.spawn_surroundings(&now).await;
-        world.spawn_autoscaler(scenario, now)?;
         Ok(world)
     }
 
@@ -170,36 +173,19 @@ impl World {
         }
     }
 
-    fn spawn_autoscaler(&mut self, scenario: &Scenario, now: Now) -> Result<(), Error> {
-        let vpsie = vpsie_client::Client::new(
-            vpsie_client::Settings::default(),
-            Arc::new(InProcess(self.cloud.clone())),
-            now.clone(),
-            self.metrics.clone(),
-        )
-        .map_err(Error::Vpsie)?;
-        let engine = Engine::new().map_err(Error::Policies)?;
-        let policies = Arc::new(PolicySet::built_in(&engine).map_err(Error::Policies)?);
-        let options = Options {
-            namespace: SYSTEM.to_owned(),
+    fn spawn_autoscaler(&mut self, scenario: &Scenario) -> Result<(), Error> {
+        let process = Process {
             identity: "simulation".to_owned(),
-            leader_election: true,
-            secret: (SYSTEM.to_owned(), "vpsie-secret".to_owned()),
-            pace: scenario.pace.clone(),
-            now,
-            ids: Arc::new(Sequence(AtomicU64::new(self.seed << 32))),
+            first_id: self.seed << 32,
+            client: self.client.clone(),
+            transport: Arc::new(InProcess(self.cloud.clone())),
+            engine: Engine::new().map_err(Error::Policies)?,
+            metrics: self.metrics.clone(),
             observer: self.chronicle.clone(),
+            pace: scenario.pace.clone(),
+            now: self.now.clone(),
         };
-        let (reads, effects) = (self.client.clone(), self.client.clone());
-        let autoscaler = Autoscaler::new(
-            reads,
-            effects,
-            vpsie,
-            engine,
-            policies,
-            self.metrics.clone(),
-            options,
-        );
+        let autoscaler = process.wire()?;
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
             if autoscaler.run(shutdown).await == Ended::LeaseLost {

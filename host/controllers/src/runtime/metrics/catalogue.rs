@@ -205,6 +205,12 @@ pub(super) fn register(mut add: Registrar, provider: Provider) -> Metrics {
             &["nodegroup", "namespace", "phase"],
             "VPSieNodes of the group in each phase.",
         ),
+        orphans: add.gauges(
+            "vpsie_autoscaler_orphans",
+            &["kind"],
+            "Things without their counterpart for two minutes: machine (ours, without a VPSieNode), record (a VPSieNode \
+             without its machine), surplus (machines in a group of ours that no VPSieNode accounts for).",
+        ),
         pending_pods: add.gauge("vpsie_autoscaler_pending_pods", "Pods that the scheduler could not place."),
         unschedulable_pods: add.gauge(
             "vpsie_autoscaler_unschedulable_pods",

@@ -142,6 +142,7 @@ pub struct Metrics {
     group_min: IntGaugeVec,
     group_max: IntGaugeVec,
     phases: IntGaugeVec,
+    orphans: IntGaugeVec,
     pending_pods: IntGauge,
     unschedulable_pods: IntGauge,
     policy_calls: IntCounterVec,
@@ -212,6 +213,9 @@ impl Metrics {
             for outcome in DECISIONS {
                 self.decisions.with_label_values(&[kind, outcome]);
             }
+        }
+        for kind in crate::orphans::Kind::ALL {
+            self.orphans.with_label_values(&[kind.as_str()]);
         }
         for type_ in ["Normal", "Warning"] {
             self.events.with_label_values(&[type_]);
@@ -292,6 +296,11 @@ impl Metrics {
         self.group_ready.with_label_values(labels).set(sizes.ready);
         self.group_min.with_label_values(labels).set(sizes.min);
         self.group_max.with_label_values(labels).set(sizes.max);
+    }
+
+    /// How many things of a kind have no counterpart; see [`crate::orphans`].
+    pub fn orphans(&self, kind: crate::orphans::Kind, count: usize) {
+        self.orphans.with_label_values(&[kind.as_str()]).set(gauge(count));
     }
 
     /// How many VPSieNodes of a node group stand in each phase; phases that are not named stand at 0.

@@ -1,0 +1,105 @@
+//! Storms over worlds, by seeds: whatever fails and dies meanwhile, afterwards nothing is lost and nothing is doubled.
+//!
+//! `CHAOS_SEEDS=0..2000 cargo test --workspace --test chaos` looks longer. A seed that fails is played again by the
+//! command that the failure prints.
+
+#![expect(clippy::expect_used, reason = "a panic is how a test fails")]
+
+use autoscaler_policy::Engine;
+use autoscaler_simulation::chaos::{Outcome, Plan, play};
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Seeds of a test run.
+const SEEDS: Range<u64> = 0..32;
+
+fn seeds() -> Range<u64> {
+    let Ok(text) = std::env::var("CHAOS_SEEDS") else {
+        return SEEDS;
+    };
+    let (from, to) = text.split_once("..").expect("CHAOS_SEEDS is like 0..2000");
+    from.parse().expect("a seed")..to.parse().expect("a seed")
+}
+
+/// `CHAOS_LOG=debug` tells what the controllers do, for one seed.
+fn log() {
+    if let Ok(level) = std::env::var("CHAOS_LOG") {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(level)
+            .with_ansi(false)
+            .without_time()
+            .try_init();
+    }
+}
+
+#[test]
+fn after_a_storm_nothing_is_lost_and_nothing_is_doubled() {
+    log();
+    let seeds = seeds();
+    let engine = Engine::new().unwrap();
+    let next = AtomicU64::new(seeds.start);
+    let all: Mutex<Vec<(u64, Outcome)>> = Mutex::default();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::SeqCst);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let outcome = play(seed, &engine).unwrap();
+                    if !outcome.broken.is_empty() {
+                        println!("seed {seed}: {}", outcome.broken.join("; "));
+                    }
+                    all.lock().unwrap().push((seed, outcome));
+                }
+            });
+        }
+    });
+    let all = all.into_inner().unwrap();
+    let sum = |of: fn(&Outcome) -> u64| all.iter().map(|(_, outcome)| of(outcome)).sum::<u64>();
+    println!(
+        "{} storms: {} machines ordered, {} processes ended, {} requests to VPSie; settled after {} s at the latest",
+        all.len(),
+        sum(|outcome| outcome.ordered),
+        sum(|outcome| u64::from(outcome.ended)),
+        sum(|outcome| outcome.requests as u64),
+        all.iter()
+            .map(|(_, outcome)| outcome.settled_after.as_secs())
+            .max()
+            .unwrap_or(0),
+    );
+    // A storm in which nothing happens proves nothing.
+    assert!(
+        sum(|outcome| outcome.ordered) > 0 && all.len() == usize::try_from(seeds.end - seeds.start).unwrap()
+    );
+    let failed: Vec<u64> = all
+        .iter()
+        .filter(|(_, outcome)| !outcome.broken.is_empty())
+        .map(|(seed, _)| *seed)
+        .collect();
+    if let Some(seed) = failed.iter().min() {
+        panic!(
+            "{} of {} storms left something broken: {failed:?}\nplay one again: CHAOS_LOG=info CHAOS_SEEDS={seed}..{} \
+             cargo test --workspace --test chaos -- --nocapture\n{:#?}",
+            failed.len(),
+            all.len(),
+            seed + 1,
+            Plan::of(*seed),
+        );
+    }
+}
+
+#[test]
+fn the_same_seed_plays_the_same_storm() {
+    let engine = Engine::new().unwrap();
+    for seed in [1, 2] {
+        assert_eq!(
+            play(seed, &engine).unwrap(),
+            play(seed, &engine).unwrap(),
+            "seed {seed}"
+        );
+    }
+}
