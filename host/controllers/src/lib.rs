@@ -9,11 +9,13 @@
 //! hand work to each other through objects only, so that any replica can take over at any line.
 
 mod autoscaler;
+mod awaken;
 pub mod catalogue;
 pub mod config;
 pub mod context;
 mod credentials;
 mod error;
+pub mod health;
 pub mod http;
 pub mod nodegroup;
 pub mod observe;

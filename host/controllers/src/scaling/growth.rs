@@ -258,8 +258,13 @@ fn answers(snapshot: &Snapshot, growth: &Growth) -> BTreeMap<PodId, (&'static st
         answers.insert(*pod, (TRIGGERED, note));
     }
     for left in &placement.unplaced {
-        let said = growth.rejections.get(&left.class).cloned();
-        let why = said.unwrap_or_else(|| why_nowhere(snapshot, placement, left.class));
+        let why = match growth.rejections.get(&left.class) {
+            // A policy sees that nothing may be bought; why that is so, only the host knows.
+            Some(said) => [vec![said.clone()], held(snapshot, placement, left.class)]
+                .concat()
+                .join("; "),
+            None => why_nowhere(snapshot, placement, left.class),
+        };
         for pod in &left.pods {
             answers.insert(
                 *pod,
@@ -268,6 +273,21 @@ fn answers(snapshot: &Snapshot, growth: &Growth) -> BTreeMap<PodId, (&'static st
         }
     }
     answers
+}
+
+/// Groups that would take a class, were they not held, with what holds them.
+fn held(snapshot: &Snapshot, placement: &Placement, class: ClassId) -> Vec<String> {
+    const NAMED_GROUPS: usize = 3;
+    let refusals = placement.refusals_by_template(class);
+    let fits = |id: GroupId| {
+        let mut templates = snapshot.templates.iter().zip(&refusals);
+        templates.any(|(template, refusal)| template.group == id && refusal.is_none())
+    };
+    let held = (0..).zip(&snapshot.groups).filter_map(|(id, group)| {
+        let (_, text) = group.held.as_ref().filter(|_| fits(id))?;
+        Some(format!("{}/{}: {text}", group.namespace, group.name))
+    });
+    held.take(NAMED_GROUPS).collect()
 }
 
 /// Group by group, what keeps a class from it.

@@ -13,9 +13,11 @@ mod shrink;
 use crate::context::Context;
 use crate::error::Error;
 use crate::settings::{Pace, Settings};
-use autoscaler_cluster::{Inputs, View};
+use autoscaler_api::conditions::reasons;
+use autoscaler_cluster::{Inputs, ObjectKey, View};
 use autoscaler_core::model::Snapshot;
 use notices::Notices;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -107,10 +109,25 @@ impl Scaling {
             offerings: self.ctx.catalogue.known_offerings(),
             reserved: settings.reserved.clone(),
             health: self.ctx.catalogue.health(),
+            holds: self.holds(),
             grace_ms: i64::try_from(settings.pod_grace.as_millis()).unwrap_or(i64::MAX),
             max_cluster_nodes: settings.max_cluster_workers,
             removal_budget: settings.removals_at_once,
         }
+    }
+
+    /// Groups of clusters whose quota is used up: nothing is bought for them until the pause ends.
+    fn holds(&self) -> BTreeMap<ObjectKey, (String, String)> {
+        let groups = self.ctx.index.node_groups().into_iter();
+        let held = groups.filter_map(|group| {
+            let pause = self.ctx.catalogue.quota_pause(&group.spec.resource_identifier)?;
+            let text = format!(
+                "quota exceeded: {}; next try at {}",
+                pause.last.message, pause.until
+            );
+            Some((ObjectKey::of(&*group), (reasons::QUOTA_EXCEEDED.to_owned(), text)))
+        });
+        held.collect()
     }
 
     fn settings(&self) -> Settings {
@@ -118,7 +135,7 @@ impl Scaling {
     }
 
     /// Waits until the index shows what was just created.
-    async fn echo(&self, created: &[autoscaler_cluster::ObjectKey]) {
+    async fn echo(&self, created: &[ObjectKey]) {
         let mut changes = self.ctx.index.changes();
         let seen = async {
             while !created.iter().all(|key| self.ctx.index.vpsie_node(key).is_some()) {

@@ -3,6 +3,7 @@
 use super::order::since;
 use super::{VpsieNodes, condition};
 use crate::error::Error;
+use crate::health::Place;
 use crate::runtime::queue::Next;
 use autoscaler_api::conditions::{reasons, types};
 use autoscaler_api::labels;
@@ -54,9 +55,7 @@ impl VpsieNodes {
                 condition(status, types::NODE_READY, true, reasons::READY, note, now);
             })
             .await?;
-        self.ctx
-            .catalogue
-            .purchase_succeeded(&Self::group_key(vpsie_node), &vpsie_node.spec.instance_type);
+        self.ctx.catalogue.purchase_succeeded(&Place::of(vpsie_node));
         if let Some(start) = ready
             .status
             .as_ref()

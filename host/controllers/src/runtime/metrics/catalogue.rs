@@ -205,6 +205,16 @@ pub(super) fn register(mut add: Registrar, provider: Provider) -> Metrics {
             &["nodegroup", "namespace", "phase"],
             "VPSieNodes of the group in each phase.",
         ),
+        phase_age: add.gauges(
+            "vpsie_autoscaler_vpsienode_phase_age_seconds",
+            &["nodegroup", "namespace", "phase"],
+            "For how long the oldest VPSieNode of the group in each phase has been in it; looked at once a minute.",
+        ),
+        creation_paused: add.gauges(
+            "vpsie_autoscaler_creation_paused",
+            group,
+            "1 while nothing is ordered for the group, because VPSie's quota is used up.",
+        ),
         pending_pods: add.gauge("vpsie_autoscaler_pending_pods", "Pods that the scheduler could not place."),
         unschedulable_pods: add.gauge(
             "vpsie_autoscaler_unschedulable_pods",
