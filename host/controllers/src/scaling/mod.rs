@@ -5,6 +5,7 @@
 
 mod ask;
 mod execute;
+mod futile;
 mod growth;
 mod notices;
 mod partition;
@@ -35,6 +36,9 @@ pub struct Scaling {
     pace: Pace,
     notices: Notices,
     told: ask::Told,
+    futile: futile::Futile,
+    /// The reconcile triggers of all groups: another one is an operator who asks for another try.
+    triggers: Vec<Option<String>>,
     /// What the last growth decision was a function of: an equal snapshot gives an equal decision.
     last: Option<(Instant, Arc<Snapshot>)>,
 }
@@ -46,6 +50,8 @@ impl Scaling {
             pace,
             notices: Notices::default(),
             told: ask::Told::default(),
+            futile: futile::Futile::default(),
+            triggers: Vec::new(),
             last: None,
         }
     }

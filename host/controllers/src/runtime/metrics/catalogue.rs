@@ -220,6 +220,10 @@ pub(super) fn register(mut add: Registrar, provider: Provider) -> Metrics {
             "vpsie_autoscaler_unschedulable_pods",
             "Those of the pending pods that no node group can take.",
         ),
+        futile_pods: add.gauge(
+            "vpsie_autoscaler_futile_pods",
+            "Pending pods for which nothing more is bought for now: nodes came for them, stood idle, and they wait still.",
+        ),
         policy_calls: add.counters(
             "vpsie_autoscaler_policy_calls_total",
             &["kind", "policy", "result"],

@@ -155,6 +155,7 @@ pub struct Metrics {
     creation_paused: IntGaugeVec,
     pending_pods: IntGauge,
     unschedulable_pods: IntGauge,
+    futile_pods: IntGauge,
     policy_calls: IntCounterVec,
     policy_fallbacks: IntCounterVec,
     policy_duration: HistogramVec,
@@ -353,6 +354,11 @@ impl Metrics {
     pub fn waiting_pods(&self, pending: usize, without_a_group: usize) {
         self.pending_pods.set(gauge(pending));
         self.unschedulable_pods.set(gauge(without_a_group));
+    }
+
+    /// Waiting pods for which nothing more is bought, because nodes came and did not help.
+    pub fn futile_pods(&self, count: usize) {
+        self.futile_pods.set(gauge(count));
     }
 
     /// A policy may be called from now on.

@@ -27,6 +27,7 @@ fn every_series_with_known_labels_stands_at_zero_from_the_start() {
         ("vpsie_autoscaler_policy_fallbacks_total", 24),
         ("vpsie_autoscaler_decisions_total", 9),
         ("vpsie_autoscaler_scale_up_reaction_seconds_count", 1),
+        ("vpsie_autoscaler_futile_pods", 1),
         ("credential_valid", 1),
     ];
     for (name, count) in table {
