@@ -7,10 +7,10 @@ use autoscaler_api::conditions::{self, ConditionStatus, types};
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_api::{Condition, NodeGroup};
 use autoscaler_simulation::clock::run_virtually;
-use autoscaler_simulation::scenario::{SYSTEM, Scenario, Workload, node_group};
+use autoscaler_simulation::scenario::{NAMESPACE, SYSTEM, Scenario, Workload, node_group};
 use autoscaler_simulation::{Error, World};
 use fake_vpsie::{Effect, Fault};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -243,6 +243,53 @@ fn a_machine_that_never_joins_is_given_back_and_its_place_filled_at_once() {
             Ok(())
         });
     }
+}
+
+/// A pod that a scheduler of another name calls unschedulable, whatever room there is.
+async fn elsewhere(world: &World, name: &str) {
+    let api: Api<Pod> = Api::namespaced(world.client.clone(), NAMESPACE);
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "schedulerName": "elsewhere",
+            "containers": [{"name": "main", "image": "app", "resources": {"requests": {"cpu": "600m"}}}],
+        },
+    });
+    world
+        .create(&api, &serde_json::from_value(pod).unwrap())
+        .await
+        .unwrap();
+    let status = json!({"status": {"conditions": [{
+        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "not to my liking",
+        "lastTransitionTime": "2027-01-04T08:00:00Z",
+    }]}});
+    api.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
+        .await
+        .unwrap();
+}
+
+#[test]
+fn where_nodes_come_and_do_not_help_no_more_are_bought() {
+    in_world(scenario(&["k8s-2-4"], &json!({})), async |world| {
+        elsewhere(world, "choosy").await;
+        world.advance(90 * MINUTE).await;
+        let told = told(world, "NotTriggerScaleUp").await;
+        assert!(
+            told.iter().any(|note| note.contains("what keeps it is not room")),
+            "{told:?}"
+        );
+        let bought = world.cloud.inventory().created;
+        assert!(world.metrics.render().contains("vpsie_autoscaler_futile_pods 1"));
+        assert!((3..=4).contains(&bought), "{bought}");
+        // A few more tries, with pauses that double.
+        world.advance(6 * 60 * MINUTE).await;
+        let bought = world.cloud.inventory().created;
+        assert!((5..=7).contains(&bought), "{bought}");
+        // Others get their nodes all the same.
+        world.deploy(&HALF).await?;
+        all_run(world, 5 * MINUTE).await?;
+        Ok(())
+    });
 }
 
 #[test]
