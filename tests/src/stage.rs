@@ -147,6 +147,25 @@ impl Stage {
         if let Some(mut controller) = self.controller.take() {
             let _ = controller.process.kill();
             let _ = controller.process.wait();
+            self.check_log();
+        }
+    }
+
+    /// No secret stands in the log of any controller that any test has run.
+    fn check_log(&self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let access = self.cloud.config().access;
+        let secrets = access
+            .clients
+            .into_iter()
+            .map(|client| client.client_secret)
+            .chain(access.tokens);
+        let log = self.log();
+        for secret in secrets.filter(|secret| !secret.is_empty()) {
+            let line = log.lines().find(|line| line.contains(&secret));
+            assert!(line.is_none(), "the log has the secret {secret}: {line:?}");
         }
     }
 

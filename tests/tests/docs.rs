@@ -90,9 +90,9 @@ fn every_relative_link_leads_somewhere() -> Result<()> {
 
 #[test]
 fn every_alert_names_a_section_of_a_runbook() -> Result<()> {
-    let rules = std::fs::read_to_string(root().join("deploy/monitoring/prometheus-rule.yaml"))?;
+    let rules = std::fs::read_to_string(root().join("deploy/prometheus/alerts.yaml"))?;
     let rules = parse_manifest(&rules)?;
-    let groups = rules["spec"]["groups"].as_array().into_iter().flatten();
+    let groups = rules["groups"].as_array().into_iter().flatten();
     let mut alerts = 0;
     for rule in groups.flat_map(|group| group["rules"].as_array()).flatten() {
         let name = rule["alert"].as_str().context("an alert has a name")?;

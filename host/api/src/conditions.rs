@@ -30,6 +30,12 @@ pub mod types {
     pub const NODE_READY: &str = "NodeReady";
     /// VPSie refused or failed to make the VM; the message is the provider's text.
     pub const PROVISION_ERROR: &str = "ProvisionError";
+    /// VPSie can be asked: no circuit breaker is open.
+    pub const VPSIE_AVAILABLE: &str = "VPSieAvailable";
+    /// VPSie accepts the credentials; the message says when the token ends.
+    pub const CREDENTIALS_VALID: &str = "CredentialsValid";
+    /// Nothing is ordered for a while.
+    pub const CREATION_PAUSED: &str = "CreationPaused";
     /// The policy's component is compiled and in use.
     pub const LOADED: &str = "Loaded";
 }
@@ -51,6 +57,13 @@ pub mod reasons {
     pub const UNKNOWN_CLUSTER: &str = "UnknownCluster";
     pub const UNKNOWN_DATACENTER: &str = "UnknownDatacenter";
     pub const NO_EFFECT: &str = "NoEffect";
+    pub const CIRCUIT_OPEN: &str = "CircuitOpen";
+    pub const CIRCUIT_CLOSED: &str = "CircuitClosed";
+    pub const CREDENTIALS_ACCEPTED: &str = "Accepted";
+    pub const CREDENTIALS_NOT_TRIED: &str = "NotTried";
+    pub const CREDENTIALS_MISSING: &str = "CredentialsMissing";
+    pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
+    pub const FUTILE_PURCHASES: &str = "FutilePurchases";
 
     pub const PROVISIONING: &str = "Provisioning";
     pub const PROVISIONED: &str = "Provisioned";

@@ -45,6 +45,8 @@ pub const CREATION_REASON: &str = "autoscaler.vpsie.com/creation-reason";
 /// Annotation on VPSieNodes of the Go controller: the add-node request was sent. Still read; this program records
 /// the time in `status.creationRequestedAt`.
 pub const CREATION_REQUESTED: &str = "autoscaler.vpsie.com/creation-requested";
+/// Annotation on VPSieNodes: the further choices of the plan, best first, as JSON: `[["offering", size], …]`.
+pub const FALLBACKS: &str = "autoscaler.vpsie.com/fallback-offerings";
 /// Annotation on NodeGroups: any new value wakes the group and its nodes now.
 pub const RECONCILE_TRIGGER: &str = "reconcile-trigger";
 /// The longer spelling of [`RECONCILE_TRIGGER`] in the upgrade guide of the Go controller.

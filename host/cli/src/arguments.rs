@@ -62,6 +62,10 @@ pub(crate) struct Run {
     /// Address of the VPSie API, for as long as the secret names none.
     #[arg(long, env = "VPSIE_API_URL")]
     pub(crate) vpsie_url: Option<String>,
+    /// How VPSie is spoken to: limits, circuit breaker, paths, words of refusals; YAML or JSON, see
+    /// docs/vpsie-settings.md. Default: what suits VPSie as it is.
+    #[arg(long, env = "VPSIE_SETTINGS", value_name = "FILE")]
+    pub(crate) vpsie_settings: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) log: Log,
     #[command(flatten)]

@@ -15,6 +15,7 @@ fn binary() -> Command {
         "POD_NAME",
         "POD_NAMESPACE",
         "VPSIE_API_URL",
+        "VPSIE_SETTINGS",
     ] {
         command.env_remove(variable);
     }
@@ -64,6 +65,12 @@ fn help_and_version_are_data_and_wrong_usage_is_not() {
             1,
             "",
             "reading no/such/file",
+        ),
+        (
+            &["run", "--vpsie-settings", "no/such/file"],
+            1,
+            "",
+            "--vpsie-settings no/such/file: reading it",
         ),
         (
             &["fake-vpsie", "--config", "no/such/file"],

@@ -52,6 +52,8 @@ pub struct Inputs {
     pub startup_taints: Vec<String>,
     /// Health by group and offering.
     pub health: BTreeMap<(ObjectKey, String), TemplateHealth>,
+    /// Groups for which nothing is ordered now: one word and a sentence.
+    pub holds: BTreeMap<ObjectKey, (String, String)>,
     /// Pods that wait for less than this are not looked at.
     pub grace_ms: i64,
     pub max_cluster_nodes: Option<u32>,

@@ -105,6 +105,7 @@ impl<'a> Builder<'a> {
                 "spec.scaleUpPolicy.enabled is false".to_owned(),
             ));
         }
+        held = held.or_else(|| self.inputs.holds.get(key).cloned());
         let last_scale_down_ms = at(status.last_scale_down_time.as_ref());
         let within = |seconds: i32, last: Option<i64>| {
             last.is_some_and(|last| self.inputs.now_ms - last < i64::from(seconds) * 1000)

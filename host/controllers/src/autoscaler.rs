@@ -184,6 +184,14 @@ impl Autoscaler {
                 () = lead => {}
             }
             tracing::info!(identity = options.identity, "leading: acting from now on");
+            ctx.catalogue
+                .restore(&ctx.index.node_groups(), &ctx.index.vpsie_nodes());
+            tokio::spawn(crate::awaken::run(
+                ctx.clone(),
+                groups.queue.clone(),
+                nodes.queue.clone(),
+                shutdown.clone(),
+            ));
             let on_groups = worker(
                 "nodegroup",
                 &groups.queue,

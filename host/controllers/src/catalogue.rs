@@ -1,10 +1,16 @@
 //! Answers of VPSie that controllers share: one call serves all who ask within its time to live.
 //!
-//! Also remembers what recent purchases taught: an offering that was refused is left alone for a while.
+//! Also keeps what recent purchases taught ([`crate::health`]): an offering that was refused is left alone for a while.
 
 use crate::context::Now;
+use crate::health::{Failure, Health, Place, Rest};
 use crate::settings::Pace;
+use autoscaler_api::conditions::reasons;
+use autoscaler_api::node_group::{CreationPause, OfferingHealth};
+use autoscaler_api::vpsie_node::Phase;
+use autoscaler_api::{NodeGroup, VPSieNode};
 use autoscaler_cluster::{ObjectKey, Offering, TemplateHealth};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +30,7 @@ pub struct Catalogue {
     groups: Mutex<BTreeMap<ClusterId, Slot<Vec<ProviderGroup>>>>,
     offers: Mutex<BTreeMap<DatacenterId, Slot<Vec<Offering>>>>,
     known_offers: Mutex<BTreeMap<String, Vec<Offering>>>,
-    health: Mutex<BTreeMap<(ObjectKey, String), TemplateHealth>>,
+    health: Mutex<Health>,
 }
 
 impl Catalogue {
@@ -81,45 +87,81 @@ impl Catalogue {
 
     /// Health of offerings by group.
     pub fn health(&self) -> BTreeMap<(ObjectKey, String), TemplateHealth> {
-        self.health.lock().clone()
+        self.health.lock().of_templates()
     }
 
-    /// Until when an offering is left alone, in milliseconds since the epoch.
-    pub fn backoff_until_ms(&self, group: &ObjectKey, offering: &str) -> Option<i64> {
-        self.health
-            .lock()
-            .get(&(group.clone(), offering.to_owned()))?
-            .backoff_until_ms
+    /// Until when an offering is left alone.
+    pub fn rests_until(&self, place: &Place) -> Option<Timestamp> {
+        self.health.lock().rests_until(place, (self.now)())
+    }
+
+    /// The pause that VPSie's quota forces on a cluster now.
+    pub fn quota_pause(&self, cluster: &str) -> Option<Rest> {
+        self.health.lock().pause(cluster, (self.now)()).cloned()
     }
 
     /// A purchase was refused or its node never came.
-    pub fn purchase_failed(&self, group: &ObjectKey, offering: &str) {
-        let mut all = self.health.lock();
-        let health = all.entry((group.clone(), offering.to_owned())).or_default();
-        let now_ms = (self.now)().as_millisecond();
-        // Many orders of one batch are refused for one and the same cause: they count once.
-        if health.backoff_until_ms.is_some_and(|until| until > now_ms) {
-            return;
-        }
-        health.failures = health.failures.saturating_add(1);
-        let doublings = health.failures.saturating_sub(1).min(16);
-        let pause = self
-            .pace
-            .backoff_first
-            .saturating_mul(1 << doublings)
-            .min(self.pace.backoff_max);
-        health.backoff_until_ms =
-            Some(now_ms.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)));
+    pub fn purchase_failed(&self, place: &Place, reason: &str, message: &str) {
+        let failure = self.failure(reason, message);
+        self.health.lock().failed(&self.pace, place, failure);
     }
 
     /// A node of the offering came: all is well again.
-    pub fn purchase_succeeded(&self, group: &ObjectKey, offering: &str) {
-        self.health.lock().remove(&(group.clone(), offering.to_owned()));
+    pub fn purchase_succeeded(&self, place: &Place) {
+        self.health.lock().succeeded(place);
+    }
+
+    /// VPSie's quota refused an order and every fall-back of it.
+    pub fn quota_refused(&self, cluster: &str, message: &str) {
+        let failure = self.failure(reasons::QUOTA_EXCEEDED, message);
+        self.health.lock().quota_refused(&self.pace, cluster, failure);
+    }
+
+    /// VPSie took an order.
+    pub fn order_accepted(&self, cluster: &str) {
+        self.health.lock().order_accepted(cluster);
     }
 
     /// An operator asked for another try now.
-    pub fn forget_failures(&self, group: &ObjectKey) {
-        self.health.lock().retain(|(known, _), _| known != group);
+    pub fn forget_failures(&self, group: &NodeGroup) {
+        let cluster = &group.spec.resource_identifier;
+        self.health.lock().forget(&ObjectKey::of(group), cluster);
+    }
+
+    /// What a group's status carries of all this.
+    pub fn health_status(&self, group: &NodeGroup) -> (Vec<OfferingHealth>, Option<CreationPause>) {
+        self.health.lock().status(group)
+    }
+
+    /// Takes over from the leader before: what groups carry, and failures that were not counted yet when it ended.
+    pub fn restore(&self, groups: &[Arc<NodeGroup>], nodes: &[Arc<VPSieNode>]) {
+        let mut health = self.health.lock();
+        for group in groups {
+            health.restore(group);
+        }
+        for node in nodes.iter().filter(|node| node.phase() == Phase::Failed) {
+            let Some((status, since)) = node
+                .status
+                .as_ref()
+                .and_then(|status| Some((status, status.phase_since.as_ref()?)))
+            else {
+                continue;
+            };
+            let failure = Failure {
+                at: since.0,
+                reason: status.reason.clone().unwrap_or_default(),
+                message: status.last_error.clone().unwrap_or_default(),
+            };
+            health.failed(&self.pace, &Place::of(node), failure);
+        }
+    }
+
+    fn failure(&self, reason: &str, message: &str) -> Failure {
+        Failure {
+            at: (self.now)(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use vpsie_client::{BreakerState, Client, CredentialsStatus};
+use vpsie_client::{Client, CredentialsStatus, Family};
 
 /// What the endpoints tell about.
 #[derive(Clone)]
@@ -57,7 +57,7 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
         synced: (health.synced)(),
         leads: health.metrics.is_leading(),
         credentials: health.vpsie.credentials_status(),
-        breaker: health.vpsie.breaker_state(),
+        broken: health.vpsie.broken(),
     };
     let status = if facts.synced {
         StatusCode::OK
@@ -71,7 +71,8 @@ struct Facts {
     synced: bool,
     leads: bool,
     credentials: CredentialsStatus,
-    breaker: BreakerState,
+    /// Parts of the API whose circuit breaker is not closed.
+    broken: Vec<Family>,
 }
 
 impl Facts {
@@ -103,12 +104,15 @@ impl Facts {
             ) => ('+', "accepted".to_owned()),
         };
         line(mark, "VPSie credentials", &state);
-        let mark = if self.breaker == BreakerState::Closed {
-            '+'
-        } else {
-            '!'
-        };
-        line(mark, "VPSie circuit breaker", self.breaker.as_str());
+        let broken: Vec<&str> = self.broken.iter().map(|family| family.as_str()).collect();
+        match broken.as_slice() {
+            [] => line('+', "VPSie circuit breaker", "closed"),
+            families => line(
+                '!',
+                "VPSie circuit breaker",
+                &format!("open for {}", families.join(", ")),
+            ),
+        }
         text.push_str(if self.synced { "ready\n" } else { "not ready\n" });
         text
     }
@@ -174,38 +178,34 @@ mod tests {
             problem,
         };
         let table = [
-            (
-                status(None, None),
-                BreakerState::Closed,
-                "[+] VPSie credentials: not tried yet",
-            ),
+            (status(None, None), vec![], "[+] VPSie credentials: not tried yet"),
             (
                 status(Some(true), None),
-                BreakerState::Closed,
+                vec![],
                 "[+] VPSie credentials: accepted",
             ),
             (
                 status(Some(false), Some("Unauthorized")),
-                BreakerState::Closed,
+                vec![],
                 "[!] VPSie credentials: refused (Unauthorized)",
             ),
             (
                 status(Some(true), None),
-                BreakerState::Open,
-                "[!] VPSie circuit breaker: open",
+                vec![],
+                "[+] VPSie circuit breaker: closed",
             ),
             (
                 status(Some(true), None),
-                BreakerState::HalfOpen,
-                "[!] VPSie circuit breaker: half-open",
+                vec![Family::Auth, Family::Kubernetes],
+                "[!] VPSie circuit breaker: open for auth, kubernetes",
             ),
         ];
-        for (credentials, breaker, line) in table {
+        for (credentials, broken, line) in table {
             let text = Facts {
                 synced: true,
                 leads: true,
                 credentials,
-                breaker,
+                broken,
             }
             .text();
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");

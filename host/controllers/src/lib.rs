@@ -9,12 +9,14 @@
 //! hand work to each other through objects only, so that any replica can take over at any line.
 
 mod autoscaler;
+mod awaken;
 pub mod catalogue;
 pub mod config;
 pub mod context;
 pub mod crash;
 mod credentials;
 mod error;
+pub mod health;
 pub mod http;
 pub mod nodegroup;
 pub mod observe;

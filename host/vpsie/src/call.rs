@@ -2,21 +2,23 @@
 //!
 //! Reads try again by themselves; a request that changes something is sent once and its fate reported.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, RwLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use secrecy::SecretString;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::Now;
 use crate::auth::Authenticator;
-use crate::breaker::{Admission, Breaker, BreakerState, Outcome, Permit, Transition};
+use crate::breaker::Outcome;
 use crate::classify::unanswered;
 use crate::decode::{DecodeError, Envelope};
 use crate::endpoint::Endpoint;
 use crate::error::Error;
+use crate::guard::Guards;
 use crate::observe::Observer;
 use crate::rate_limit::RateLimiter;
 use crate::settings::{Base, Settings};
@@ -35,10 +37,13 @@ pub(crate) struct Inner {
     pub(crate) now: Now,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) auth: Authenticator,
-    pub(crate) breaker: Mutex<Breaker>,
+    pub(crate) guards: Guards,
     pub(crate) limiter: RateLimiter,
-    // The breaker's zero: it wants a time that only goes forward.
+    pub(crate) changes: watch::Sender<u64>,
+    // The breakers' zero: they want a time that only goes forward.
     pub(crate) started: Instant,
+    // For tasks that must not keep the client alive.
+    pub(crate) me: Weak<Self>,
 }
 
 /// What one sending is made of.
@@ -57,22 +62,27 @@ impl Inner {
         transport: Arc<dyn Transport>,
         now: Now,
         observer: Arc<dyn Observer>,
-    ) -> Result<Self, Error> {
-        Ok(Self {
-            base: RwLock::new(settings.base()?),
+    ) -> Result<Arc<Self>, Error> {
+        settings.check()?;
+        let base = settings.base()?;
+        Ok(Arc::new_cyclic(|me| Self {
+            base: RwLock::new(base),
             transport,
             now,
             observer,
             auth: Authenticator::new(),
-            breaker: Mutex::new(Breaker::new(settings.breaker.clone())),
+            guards: Guards::new(&settings.breaker),
             limiter: RateLimiter::new(settings.requests_per_minute, settings.burst),
+            changes: watch::Sender::new(0),
             started: Instant::now(),
+            me: me.clone(),
             settings,
-        })
+        }))
     }
 
-    pub(crate) fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Something that others may wait for has changed: a breaker, or what is known of the credentials.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
     }
 
     /// A call with everything around it; the reply is a success.
@@ -104,7 +114,7 @@ impl Inner {
 
     /// One attempt, or two where the first ends with a token that VPSie no longer takes: such a request
     /// has done nothing, so this holds for changes too.
-    async fn attempt(
+    pub(crate) async fn attempt(
         &self,
         endpoint: &Endpoint,
         path: &str,
@@ -142,21 +152,6 @@ impl Inner {
         }
     }
 
-    pub(crate) fn check_breaker(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        let refuses_for = self.breaker().refuses_for(self.started.elapsed());
-        refuses_for.map_or(Ok(()), |retry_in| Err(self.circuit_open(endpoint, retry_in)))
-    }
-
-    pub(crate) fn circuit_open(&self, endpoint: &Endpoint, retry_in: Duration) -> Error {
-        tracing::warn!(call = endpoint.name, retry_in = ?retry_in, "VPSie call not sent: circuit breaker is open");
-        let error = Error::CircuitOpen {
-            doing: endpoint.doing,
-            retry_in,
-        };
-        self.observer.error(endpoint.method_name(), error.error_type());
-        error
-    }
-
     /// Sends one request under rate limit, breaker and deadline, and reads its reply.
     pub(crate) async fn send(&self, sending: Sending<'_>) -> Result<Envelope, Error> {
         let Sending {
@@ -171,15 +166,7 @@ impl Inner {
             self.observer.rate_limit_wait(method, waited);
         }
         let request = self.request(sending)?;
-        let probe = match self.breaker().admit(self.started.elapsed()) {
-            Admission::Allowed(permit, transition) => Probe {
-                inner: self,
-                permit,
-                transition,
-                outcome: Outcome::Abandoned,
-            },
-            Admission::Refused(retry_in) => return Err(self.circuit_open(endpoint, retry_in)),
-        };
+        let pass = self.admit(endpoint)?;
         let begun = Instant::now();
         let reply =
             match tokio::time::timeout(self.settings.request_timeout, self.transport.send(request)).await {
@@ -214,7 +201,7 @@ impl Inner {
             }
         }
         let failed = result.as_ref().is_err_and(Error::is_server_failure);
-        probe.finish(if failed { Outcome::Failed } else { Outcome::Healthy });
+        pass.finish(if failed { Outcome::Failed } else { Outcome::Healthy });
         result
     }
 
@@ -226,42 +213,6 @@ impl Inner {
         self.observer.error(endpoint.method_name(), error.error_type());
         tracing::warn!(call = endpoint.name, class = error.reason(), error = %Causes(&error), "VPSie call failed");
         error
-    }
-
-    fn report(&self, transition: Transition) {
-        let (from, to) = (transition.from.as_str(), transition.to.as_str());
-        match transition.to {
-            BreakerState::Open => tracing::warn!(from, to, "VPSie is failing: circuit breaker is open"),
-            BreakerState::HalfOpen => tracing::info!(from, to, "probing VPSie: circuit breaker is half-open"),
-            BreakerState::Closed => tracing::info!(from, to, "VPSie is back: circuit breaker is closed"),
-        }
-        self.observer.breaker(transition.from, transition.to);
-    }
-}
-
-/// A permit of the breaker that is handed back even if the call is dropped half-way.
-struct Probe<'a> {
-    inner: &'a Inner,
-    permit: Permit,
-    transition: Option<Transition>,
-    outcome: Outcome,
-}
-
-impl Probe<'_> {
-    fn finish(mut self, outcome: Outcome) {
-        self.outcome = outcome;
-    }
-}
-
-impl Drop for Probe<'_> {
-    fn drop(&mut self) {
-        let change = self
-            .inner
-            .breaker()
-            .record(&self.permit, self.outcome, self.inner.started.elapsed());
-        for transition in self.transition.take().into_iter().chain(change) {
-            self.inner.report(transition);
-        }
     }
 }
 

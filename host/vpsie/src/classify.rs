@@ -61,6 +61,14 @@ pub(crate) fn classify(
     if says(&settings.limit_patterns) {
         return Error::LimitReached { doing, message };
     }
+    if says(&settings.stock_patterns) {
+        let status = status.as_u16();
+        return Error::Rejected {
+            doing,
+            status,
+            message,
+        };
+    }
     if says(&settings.conflict_patterns) {
         return Error::Conflict { doing, message };
     }
@@ -194,6 +202,15 @@ mod tests {
                 "Group g1 has the same selected Size",
                 true,
                 "Conflict",
+                "client_error",
+            ),
+            (
+                &ADD_NODE,
+                500,
+                None,
+                "The selected size is out of stock",
+                true,
+                "Rejected",
                 "client_error",
             ),
             (&CREATE_GROUP, 409, None, "busy", true, "Conflict", "client_error"),

@@ -1,9 +1,9 @@
 //! The client: one method per call of the API. How a call goes is the business of `call`.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::auth::{Credentials, CredentialsStatus};
 use crate::breaker::BreakerState;
@@ -11,6 +11,7 @@ use crate::call::Inner;
 use crate::decode::{DecodeError, is_nothing};
 use crate::endpoint::{self, Endpoint};
 use crate::error::Error;
+use crate::family::Family;
 use crate::ids::{ClusterId, DatacenterId, GroupNumber, GroupUuid, NodeUuid, OfferId};
 use crate::model::{
     AddNodeReply, AttachableVm, Cluster, ClusterDetail, CreateGroupReply, Datacenter, Offer, ProviderGroup,
@@ -36,7 +37,7 @@ impl Client {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, Error> {
         Ok(Self {
-            inner: Arc::new(Inner::new(settings, transport, now, observer)?),
+            inner: Inner::new(settings, transport, now, observer)?,
         })
     }
 
@@ -44,6 +45,7 @@ impl Client {
     pub fn set_credentials(&self, credentials: Option<Credentials>) {
         let status = self.inner.auth.replace(credentials);
         self.inner.observer.credentials(&status);
+        self.inner.changed();
     }
 
     /// Replaces the base URL, as the `url` key of the secret does; see [`Settings::base_url`].
@@ -62,14 +64,20 @@ impl Client {
         self.inner.auth.status()
     }
 
-    /// State of the circuit breaker.
-    pub fn breaker_state(&self) -> BreakerState {
-        self.inner.breaker().state()
+    /// State of the circuit breaker of a part of the API.
+    pub fn breaker_state(&self, family: Family) -> BreakerState {
+        self.inner.guards.state(family)
     }
 
-    /// How long calls are certainly refused by the circuit breaker; `None` if one might go through.
-    pub fn breaker_refuses_for(&self) -> Option<Duration> {
-        self.inner.breaker().refuses_for(self.inner.started.elapsed())
+    /// The parts of the API whose circuit breaker is not closed.
+    pub fn broken(&self) -> Vec<Family> {
+        let closed = |family: &Family| self.breaker_state(*family) == BreakerState::Closed;
+        Family::ALL.into_iter().filter(|family| !closed(family)).collect()
+    }
+
+    /// Counts changes of the breakers and of what is known of the credentials, for those who wait for one.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
     }
 
     /// The settings it was made with.

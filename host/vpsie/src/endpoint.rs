@@ -3,16 +3,8 @@
 
 use http::Method;
 
+use crate::family::Family;
 use crate::rate_limit::Priority;
-
-/// Part of the API that may live under a path prefix of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Family {
-    Auth,
-    Kubernetes,
-    Catalogue,
-    Storage,
-}
 
 /// One route, without its identifiers.
 #[derive(Debug, Clone)]

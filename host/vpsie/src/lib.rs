@@ -1,8 +1,8 @@
 //! Client of the VPSie cloud API: managed Kubernetes (clusters, groups, nodes, offers) and the lists around it.
 //!
 //! The layers, each a module that knows nothing of the one above:
-//! [`transport`] moves one request, [`breaker`] and [`rate_limit`] decide whether and when it may go,
-//! [`auth`] keeps a token, [`decode`] reads lenient bodies strictly, [`error`] names what went wrong,
+//! [`transport`] moves one request, [`breaker`] (one per [`family`] of the API) and [`rate_limit`] decide whether
+//! and when it may go, [`auth`] keeps a token, [`decode`] reads lenient bodies strictly, [`error`] names what went wrong,
 //! and [`client`] puts them together. No wall clock and no randomness are read here: time comes in
 //! through [`Now`] and tokio's clock.
 
@@ -16,6 +16,8 @@ pub mod decode;
 mod endpoint;
 pub mod error;
 mod exchange;
+pub mod family;
+mod guard;
 pub mod ids;
 mod lenient;
 mod login;
@@ -34,6 +36,7 @@ pub use auth::{Credentials, CredentialsStatus};
 pub use breaker::BreakerState;
 pub use client::Client;
 pub use error::Error;
+pub use family::Family;
 pub use ids::{ClusterId, DatacenterId, GroupNumber, GroupUuid, NodeUuid, OfferId, VmUuid};
 pub use model::{
     AddNodeReply, AttachableVm, Cluster, ClusterDetail, CreateGroupReply, Datacenter, NodeRef, NodeRole,

@@ -124,6 +124,7 @@ impl Inner {
                 tracing::warn!(problem = after.problem, "VPSie does not accept the credentials");
             }
             self.observer.credentials(&after);
+            self.changed();
         }
         result
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::auth::CredentialsStatus;
 use crate::breaker::BreakerState;
+use crate::family::Family;
 
 /// Receiver of the client's measurements. Every method does nothing unless implemented.
 /// Calls come from the task that makes the request: keep them short.
@@ -18,9 +19,9 @@ pub trait Observer: Send + Sync {
         let _ = (method, error_type);
     }
 
-    /// The circuit breaker changed its state.
-    fn breaker(&self, from: BreakerState, to: BreakerState) {
-        let _ = (from, to);
+    /// The circuit breaker of a part of the API changed its state.
+    fn breaker(&self, family: Family, from: BreakerState, to: BreakerState) {
+        let _ = (family, from, to);
     }
 
     /// A request waited for the client's own rate limit.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
-use crate::endpoint::Family;
 use crate::error::Error;
+use crate::family::Family;
 
 /// Settings of a [`crate::Client`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,8 @@ pub struct Settings {
     pub roles: RoleSettings,
     /// Texts (in any case) of a refusal for want of quota, whatever its HTTP status.
     pub limit_patterns: Vec<String>,
+    /// Texts (in any case) of a refusal because the datacenter has no machine of the size to give.
+    pub stock_patterns: Vec<String>,
     /// Texts (in any case) of a refusal because something of the kind exists already.
     pub conflict_patterns: Vec<String>,
     /// Value of the `User-Agent` header.
@@ -106,7 +108,7 @@ pub struct BreakerSettings {
     /// Time over which the rate is taken.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub window: Duration,
-    /// How long it stays open before one request may probe.
+    /// How long it stays open before one request probes, by itself.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub open_for: Duration,
 }
@@ -149,6 +151,16 @@ impl Default for Settings {
                 "maximum number of",
                 "limit reached",
                 "subscription does not allow",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            stock_patterns: [
+                "out of stock",
+                "sold out",
+                "no capacity",
+                "not enough capacity",
+                "insufficient capacity",
+                "no available node",
             ]
             .map(str::to_owned)
             .to_vec(),
@@ -203,6 +215,35 @@ pub(crate) struct Base {
 }
 
 impl Settings {
+    /// Says what cannot work, by the name that it has in a file.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let breaker = &self.breaker;
+        let rate = breaker.failure_rate;
+        let checks = [
+            (
+                self.requests_per_minute == 0,
+                "requestsPerMinute is 0",
+                "at least 1",
+            ),
+            (self.burst == 0, "burst is 0", "at least 1"),
+            (self.read_attempts == 0, "readAttempts is 0", "at least 1"),
+            (self.request_timeout.is_zero(), "requestTimeout is 0s", "30s"),
+            (
+                rate.is_nan() || rate <= 0.0,
+                "breaker.failureRate is not above 0",
+                "0.5, or 2 to switch it off",
+            ),
+            (breaker.window.is_zero(), "breaker.window is 0s", "60s"),
+            (breaker.open_for.is_zero(), "breaker.openFor is 0s", "30s"),
+        ];
+        match checks.into_iter().find(|(wrong, ..)| *wrong) {
+            Some((_, problem, fix)) => Err(Error::Configuration {
+                message: format!("the VPSie settings: {problem}; use {fix}"),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Takes the base URL apart, or says what is wrong with it.
     pub(crate) fn base(&self) -> Result<Base, Error> {
         let refused = |message: &str| Error::Configuration {
@@ -320,6 +361,27 @@ mod tests {
             assert!(message.contains(words), "{base_url}: {message}");
             assert!(!message.contains("hunter2"), "{message}");
         }
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_by_name() {
+        for (text, words) in [
+            (r#"{"requestsPerMinute":0}"#, "requestsPerMinute is 0"),
+            (r#"{"burst":0}"#, "burst is 0"),
+            (r#"{"readAttempts":0}"#, "readAttempts is 0"),
+            (r#"{"requestTimeout":"0s"}"#, "requestTimeout is 0s"),
+            (r#"{"breaker":{"failureRate":0}}"#, "breaker.failureRate"),
+            (r#"{"breaker":{"window":"0s"}}"#, "breaker.window"),
+            (
+                r#"{"breaker":{"openFor":"0s"}}"#,
+                "breaker.openFor is 0s; use 30s",
+            ),
+        ] {
+            let settings: Settings = serde_json::from_str(text).unwrap();
+            let message = settings.check().unwrap_err().to_string();
+            assert!(message.contains(words), "{text}: {message}");
+        }
+        assert!(Settings::default().check().is_ok());
     }
 
     #[test]

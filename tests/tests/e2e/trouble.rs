@@ -64,7 +64,7 @@ async fn the_process_is_live_and_says_what_is_missing(stage: &Stage) -> Result<(
         stage.metric(series, &[]).await?;
     }
     let closed = stage
-        .metric("vpsie_api_circuit_breaker_state", &["closed"])
+        .metric("vpsie_api_circuit_breaker_state", &["kubernetes", "closed"])
         .await?;
     ensure!(closed == 1.0, "the breaker starts closed");
     Ok(())

@@ -14,7 +14,7 @@ pub use policies::{
     CostOptimization, DistributionStrategy, MultiRegion, OptimizationStrategy, ScaleDownPolicy,
     ScaleUpPolicy, SpotConfig,
 };
-pub use status::{GroupNode, NodeGroupStatus, ProviderGroup};
+pub use status::{CreationPause, GroupNode, NodeGroupStatus, OfferingHealth, ProviderGroup};
 
 use crate::common::{Labels, Taint, kubernetes_version_schema, labels_schema, offering_ids_schema};
 

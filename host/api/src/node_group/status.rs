@@ -29,6 +29,13 @@ pub struct NodeGroupStatus {
     /// The nodes, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<GroupNode>,
+    /// Offerings whose purchases failed, until one of them succeeds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["offeringID", "datacenterID"]))]
+    pub offering_health: Vec<OfferingHealth>,
+    /// Nothing is ordered for a while, because VPSie's quota is used up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creation_pause: Option<CreationPause>,
     /// Conditions, unique by type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -64,6 +71,42 @@ pub struct ProviderGroup {
     /// Number of the group at the provider; add-node wants this.
     #[serde(rename = "vpsieGroupID", default, skip_serializing_if = "Option::is_none")]
     pub vpsie_group_id: Option<i64>,
+}
+
+/// What the last purchases of an offering taught.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OfferingHealth {
+    /// Offering as the spec names it.
+    #[serde(rename = "offeringID")]
+    pub offering_id: String,
+    /// Datacenter in which it failed.
+    #[serde(rename = "datacenterID")]
+    pub datacenter_id: String,
+    /// Failures in a row.
+    pub failures: i32,
+    /// The last of them.
+    pub last_failure_time: Time,
+    /// The offering is left alone until then.
+    pub rests_until: Time,
+    /// The last failure in one word.
+    pub reason: String,
+    /// The last failure in VPSie's words, where it said any.
+    pub message: String,
+}
+
+/// A pause of all purchases.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CreationPause {
+    /// Refusals in a row.
+    pub refusals: i32,
+    /// The last of them.
+    pub last_refusal_time: Time,
+    /// Nothing is ordered until then.
+    pub until: Time,
+    /// VPSie's words.
+    pub message: String,
 }
 
 /// One node of the group.

@@ -10,6 +10,7 @@ use autoscaler_controllers::runtime::metrics::Metrics;
 use autoscaler_controllers::settings::Pace;
 use autoscaler_controllers::{Autoscaler, Ended, Ids, Options, http};
 use autoscaler_policy::{Engine, PolicySet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,7 +28,10 @@ async fn control(options: Run) -> anyhow::Result<()> {
     let now: autoscaler_controllers::Now = Arc::new(jiff::Timestamp::now);
     let metrics = Arc::new(Metrics::new().with_process());
 
-    let mut settings = Settings::default();
+    let mut settings = match options.vpsie_settings.as_deref() {
+        Some(file) => vpsie_settings(file)?,
+        None => Settings::default(),
+    };
     if let Some(url) = &options.vpsie_url {
         settings.base_url.clone_from(url);
     }
@@ -99,6 +103,13 @@ async fn control(options: Run) -> anyhow::Result<()> {
         Ended::Stopped => Ok(()),
         Ended::LeaseLost => bail!("the Lease was lost: another replica acts now"),
     }
+}
+
+fn vpsie_settings(file: &Path) -> anyhow::Result<Settings> {
+    let flag = || format!("--vpsie-settings {}", file.display());
+    let text = std::fs::read_to_string(file).with_context(|| format!("{}: reading it", flag()))?;
+    // JSON is YAML too.
+    serde_saphyr::from_str(&text).with_context(|| format!("{}: understanding it", flag()))
 }
 
 /// SIGTERM or Ctrl-C.

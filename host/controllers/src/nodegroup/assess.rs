@@ -1,14 +1,16 @@
 //! How a NodeGroup stands: a pure function of its spec, its nodes and what VPSie says.
 
-use crate::runtime::metrics::GroupSizes;
-use autoscaler_api::conditions::{self, ConditionUpdate, reasons, set, types};
-use autoscaler_api::node_group::{GroupNode, NodeGroupStatus, ProviderGroup};
+use super::provider::ProviderView;
+use crate::runtime::metrics::{GroupSizes, PhaseSize};
+use autoscaler_api::conditions::{self, ConditionStatus, ConditionUpdate, reasons, set, types};
+use autoscaler_api::node_group::{CreationPause, GroupNode, NodeGroupStatus, OfferingHealth, ProviderGroup};
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_api::{NodeGroup, VPSieNode, labels};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use vpsie_client::{CredentialsStatus, Family};
 
 /// Something that keeps the group from working.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,11 @@ pub(super) struct Facts<'a> {
     pub(super) group: &'a NodeGroup,
     pub(super) nodes: &'a [Arc<VPSieNode>],
     pub(super) trouble: Option<&'a Trouble>,
+    /// Parts of the API whose circuit breaker is not closed.
+    pub(super) broken: &'a [Family],
+    pub(super) credentials: &'a CredentialsStatus,
+    pub(super) offering_health: Vec<OfferingHealth>,
+    pub(super) creation_pause: Option<CreationPause>,
     pub(super) now: jiff::Timestamp,
 }
 
@@ -35,9 +42,11 @@ pub(super) struct Facts<'a> {
 pub(super) struct Assessment {
     pub(super) status: NodeGroupStatus,
     pub(super) sizes: GroupSizes,
-    pub(super) phases: Vec<(Phase, usize)>,
-    /// A trouble that was not there before: reason and message for an event.
-    pub(super) news: Option<(String, String)>,
+    pub(super) phases: Vec<(Phase, PhaseSize)>,
+    /// Whether VPSie's quota lets nothing be ordered now.
+    pub(super) paused: bool,
+    /// Troubles that were not there before: reason and message for an event.
+    pub(super) news: Vec<(String, String)>,
 }
 
 pub(super) fn assess(facts: &Facts<'_>) -> Assessment {
@@ -67,14 +76,16 @@ pub(super) fn assess(facts: &Facts<'_>) -> Assessment {
         .map(str::to_owned)
         .or(status.last_reconcile_trigger);
     status.nodes = nodes.iter().map(|node| group_node(node)).collect();
+    status.offering_health = facts.offering_health.clone();
+    status.creation_pause = facts.creation_pause.clone();
     note_times(&mut status, nodes);
     note_provider_groups(&mut status, nodes);
 
     let trouble = facts.trouble.cloned().or_else(|| failure(nodes));
-    let mut update = |type_: &str, holds: bool, reason: &str, message: String| {
+    let mut update = |type_: &str, holds: ConditionStatus, reason: &str, message: String| {
         let update = ConditionUpdate {
             type_,
-            status: holds.into(),
+            status: holds,
             reason,
             message,
             observed_generation: generation,
@@ -82,10 +93,15 @@ pub(super) fn assess(facts: &Facts<'_>) -> Assessment {
         set(&mut status.conditions, update, *now);
     };
     match &trouble {
-        Some(trouble) => update(types::READY, false, trouble.reason, trouble.message.clone()),
+        Some(trouble) => update(
+            types::READY,
+            false.into(),
+            trouble.reason,
+            trouble.message.clone(),
+        ),
         None => update(
             types::READY,
-            true,
+            true.into(),
             reasons::READY,
             format!("{ready} of {desired} nodes are ready"),
         ),
@@ -100,37 +116,60 @@ pub(super) fn assess(facts: &Facts<'_>) -> Assessment {
         reasons::SCALING_DOWN => format!("{leaving} nodes are leaving"),
         _ => "the group has the nodes that it should have".to_owned(),
     };
-    update(types::SCALING, scaling, why, message);
+    update(types::SCALING, scaling.into(), why, message);
     let bound = |at: bool, reason: &'static str| if at { reason } else { reasons::WITHIN_LIMITS };
     let (min, max) = (group.spec.min_nodes, group.spec.max_nodes);
     let (at_min, at_max) = (number(desired) <= min, number(desired) >= max);
     update(
         types::AT_MIN_CAPACITY,
-        at_min,
+        at_min.into(),
         bound(at_min, reasons::AT_MINIMUM_CAPACITY),
         format!("minNodes is {min}"),
     );
     update(
         types::AT_MAX_CAPACITY,
-        at_max,
+        at_max.into(),
         bound(at_max, reasons::AT_MAXIMUM_CAPACITY),
         format!("maxNodes is {max}"),
     );
+    let provider = ProviderView {
+        broken: facts.broken,
+        credentials: facts.credentials,
+        pause: facts.creation_pause.as_ref().filter(|pause| pause.until.0 > *now),
+    };
+    for seen in provider.conditions() {
+        update(seen.type_, seen.status, seen.reason, seen.message);
+    }
     let unsupported = group.spec.unsupported_fields();
     if unsupported.is_empty() {
         conditions::remove(&mut status.conditions, types::UNSUPPORTED_FIELDS);
     } else {
         let message = format!("this version does not act on {}", unsupported.join(", "));
-        update(types::UNSUPPORTED_FIELDS, true, reasons::NO_EFFECT, message);
+        update(
+            types::UNSUPPORTED_FIELDS,
+            true.into(),
+            reasons::NO_EFFECT,
+            message,
+        );
     }
 
-    let before = group
-        .status
-        .as_ref()
-        .and_then(|status| conditions::get(&status.conditions, types::READY));
-    let news = trouble
-        .filter(|trouble| before.and_then(|condition| condition.reason.as_deref()) != Some(trouble.reason))
-        .map(|trouble| (trouble.reason.to_owned(), trouble.message));
+    let before = |type_| {
+        let status = group.status.as_ref();
+        status.and_then(|status| conditions::get(&status.conditions, type_))
+    };
+    let new_trouble = trouble.filter(|trouble| {
+        before(types::READY).and_then(|condition| condition.reason.as_deref()) != Some(trouble.reason)
+    });
+    let mut news: Vec<_> = new_trouble
+        .map(|trouble| (trouble.reason.to_owned(), trouble.message))
+        .into_iter()
+        .collect();
+    let pause_text = provider.pause_text();
+    if let Some(text) = pause_text.clone().filter(|text| {
+        before(types::CREATION_PAUSED).and_then(|condition| condition.message.as_ref()) != Some(text)
+    }) {
+        news.push((reasons::QUOTA_EXCEEDED.to_owned(), text));
+    }
     let size = |count: i32| i64::from(count);
     Assessment {
         sizes: GroupSizes {
@@ -140,8 +179,9 @@ pub(super) fn assess(facts: &Facts<'_>) -> Assessment {
             min: size(min),
             max: size(max),
         },
-        phases: phases(nodes),
+        phases: phases(nodes, *now),
         status,
+        paused: pause_text.is_some(),
         news,
     }
 }
@@ -226,10 +266,18 @@ fn note_provider_groups(status: &mut NodeGroupStatus, nodes: &[Arc<VPSieNode>]) 
     status.groups = known.into_values().collect();
 }
 
-fn phases(nodes: &[Arc<VPSieNode>]) -> Vec<(Phase, usize)> {
-    let mut counts: BTreeMap<Phase, usize> = BTreeMap::new();
+fn phases(nodes: &[Arc<VPSieNode>], now: jiff::Timestamp) -> Vec<(Phase, PhaseSize)> {
+    let mut sizes: BTreeMap<Phase, PhaseSize> = BTreeMap::new();
     for node in nodes {
-        *counts.entry(node.phase()).or_default() += 1;
+        let since = node
+            .status
+            .as_ref()
+            .and_then(|status| status.phase_since.as_ref());
+        let since = since.or(node.metadata.creation_timestamp.as_ref());
+        let age = since.map_or(0, |since| now.duration_since(since.0).as_secs().max(0));
+        let size = sizes.entry(node.phase()).or_default();
+        size.nodes += 1;
+        size.oldest_seconds = size.oldest_seconds.max(age);
     }
-    counts.into_iter().collect()
+    sizes.into_iter().collect()
 }

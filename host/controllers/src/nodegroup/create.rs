@@ -15,6 +15,8 @@ pub(crate) struct NewNode {
     pub(crate) reason: CreationReason,
     /// Since when the first of the pods waits that it is for.
     pub(crate) waiting_since: Option<jiff::Timestamp>,
+    /// Offerings (with their sizes) to try where VPSie refuses this one, best first.
+    pub(crate) fallbacks: Vec<(String, i64)>,
 }
 
 /// The object to create. Its finalizer stands from the first moment: there is no time without it.
@@ -46,6 +48,11 @@ pub(crate) fn new_vpsie_node(group: &NodeGroup, new: NewNode) -> VPSieNode {
     if let Some(since) = new.waiting_since {
         node.annotations_mut()
             .insert(WAITING_SINCE.to_owned(), since.to_string());
+    }
+    if !new.fallbacks.is_empty() {
+        // Text and numbers: nothing that JSON could not say.
+        let text = serde_json::json!(new.fallbacks).to_string();
+        node.annotations_mut().insert(labels::FALLBACKS.to_owned(), text);
     }
     node
 }

@@ -6,11 +6,13 @@
 mod assess;
 mod create;
 mod delete;
+mod provider;
 
 pub(crate) use create::{NewNode, new_vpsie_node};
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::health::Place;
 use crate::runtime::events::EventType;
 use crate::runtime::queue::{Next, Queue};
 use crate::settings::Pace;
@@ -102,7 +104,7 @@ impl NodeGroups {
         if asked.is_none() || asked == heeded {
             return;
         }
-        self.ctx.catalogue.forget_failures(key);
+        self.ctx.catalogue.forget_failures(group);
         for node in self.ctx.index.vpsie_nodes_of(key) {
             self.nodes.wake(ObjectKey::of(&*node));
         }
@@ -120,6 +122,9 @@ impl NodeGroups {
     /// What VPSie says against the group's spec.
     async fn trouble(&self, group: &NodeGroup) -> Option<Trouble> {
         let spec = &group.spec;
+        if let Some(text) = provider::breakers_open(&self.ctx.vpsie.broken()) {
+            return Some(Trouble::new(reasons::CIRCUIT_OPEN, text));
+        }
         let api_trouble = |error: vpsie_client::Error, missing: &'static str, field: &str| match &error {
             vpsie_client::Error::NotFound { .. } => Trouble::new(missing, format!("{field}: {error}")),
             vpsie_client::Error::Unauthorized { .. }
@@ -194,25 +199,27 @@ impl NodeGroups {
             .preferred_instance_type
             .as_ref()
             .filter(|name| group.spec.offering_ids.contains(name));
-        let Some(offering) = preferred.or(group.spec.offering_ids.first()) else {
-            return Ok(());
-        };
-        let now_ms = (self.ctx.now)().as_millisecond();
-        if self
-            .ctx
-            .catalogue
-            .backoff_until_ms(key, offering)
-            .is_some_and(|until| until > now_ms)
-        {
+        let catalogue = &self.ctx.catalogue;
+        if catalogue.quota_pause(&group.spec.resource_identifier).is_some() {
             return Ok(());
         }
         let inputs = Inputs {
-            offerings: self.ctx.catalogue.known_offerings(),
+            offerings: catalogue.known_offerings(),
             ..Inputs::default()
         };
-        let Some(size) = inputs.offering(group, offering).map(|offering| offering.size) else {
+        let mut named: Vec<&String> = group.spec.offering_ids.iter().collect();
+        if !group.spec.allow_mixed_instances_or_default() {
+            named.truncate(1);
+        }
+        named.retain(|name| Some(*name) != preferred);
+        let ranked = preferred.into_iter().chain(named);
+        let mut choices = ranked
+            .filter(|name| catalogue.rests_until(&Place::in_group(group, name)).is_none())
+            .filter_map(|name| Some((name.clone(), inputs.offering(group, name)?.size)));
+        let Some((offering, size)) = choices.next() else {
             return Ok(());
         };
+        let fallbacks: Vec<(String, i64)> = choices.collect();
         let reason = if group.spec.desired_nodes.is_some() {
             CreationReason::Manual
         } else {
@@ -232,6 +239,7 @@ impl NodeGroups {
                 size,
                 reason,
                 waiting_since: None,
+                fallbacks: fallbacks.clone(),
             };
             match api
                 .create(&PostParams::default(), &new_vpsie_node(group, new))
@@ -280,7 +288,7 @@ impl NodeGroups {
 
     /// A failed record goes when its offering may be tried again, at once if a machine may be behind it.
     async fn take_back_failed(&self, key: &ObjectKey, nodes: &[Arc<VPSieNode>]) -> Result<(), Error> {
-        let now_ms = (self.ctx.now)().as_millisecond();
+        let now = (self.ctx.now)();
         for node in nodes
             .iter()
             .filter(|node| node.phase() == Phase::Failed && node.metadata.deletion_timestamp.is_none())
@@ -289,14 +297,14 @@ impl NodeGroups {
                 .status
                 .as_ref()
                 .is_some_and(|status| status.creation_requested_at.is_some());
-            let rests = self
-                .ctx
-                .catalogue
-                .backoff_until_ms(key, &node.spec.instance_type)
-                .filter(|until| *until > now_ms);
+            let catalogue = &self.ctx.catalogue;
+            let paused = catalogue.quota_pause(&node.spec.resource_identifier);
+            let rests = paused
+                .map(|pause| pause.until)
+                .max(catalogue.rests_until(&Place::of(node)));
             match rests.filter(|_| !maybe_there) {
                 Some(until) => {
-                    let wait = Duration::from_millis(u64::try_from(until - now_ms).unwrap_or(0));
+                    let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
                     self.queue.add_after(key.clone(), wait);
                 }
                 None => self.delete_node(node).await?,
@@ -333,10 +341,15 @@ impl NodeGroups {
         nodes: &[Arc<VPSieNode>],
         trouble: Option<&Trouble>,
     ) -> Result<(), Error> {
+        let (offering_health, creation_pause) = self.ctx.catalogue.health_status(group);
         let facts = Facts {
             group,
             nodes,
             trouble,
+            broken: &self.ctx.vpsie.broken(),
+            credentials: &self.ctx.vpsie.credentials_status(),
+            offering_health,
+            creation_pause,
             now: (self.ctx.now)(),
         };
         let assessment = assess(&facts);
@@ -346,7 +359,10 @@ impl NodeGroups {
         self.ctx
             .metrics
             .group_phases(&key.namespace, &key.name, &assessment.phases);
-        if let Some((reason, message)) = assessment.news {
+        self.ctx
+            .metrics
+            .creation_paused(&key.namespace, &key.name, assessment.paused);
+        for (reason, message) in assessment.news {
             self.ctx.events.publish(
                 &group.object_ref(&()),
                 EventType::Warning,

@@ -293,7 +293,7 @@ mod tests {
             },
         ];
         for case in cases {
-            let cluster = vpsie_client::ClusterDetail {
+            let cluster = ClusterDetail {
                 cluster: vpsie_client::Cluster {
                     id: "c".into(),
                     name: "c".to_owned(),

@@ -32,9 +32,20 @@ impl Scaling {
     ) -> Result<Vec<ObjectKey>, Error> {
         let mut objects = Vec::new();
         for action in plan.actions() {
-            let Action::Buy { template, count, .. } = action else {
+            let Action::Buy {
+                template,
+                count,
+                fallbacks,
+                ..
+            } = action
+            else {
                 continue;
             };
+            let fallbacks: Vec<(String, i64)> = fallbacks
+                .iter()
+                .map(|id| &snapshot.templates[*id as usize])
+                .map(|template| (template.offering.clone(), template.size))
+                .collect();
             let template = &snapshot.templates[*template as usize];
             let group = &snapshot.groups[template.group as usize];
             let key = ObjectKey::new(&group.namespace, &group.name);
@@ -48,6 +59,7 @@ impl Scaling {
                     size: template.size,
                     reason: CreationReason::Metrics,
                     waiting_since,
+                    fallbacks: fallbacks.clone(),
                 };
                 objects.push(new_vpsie_node(&object, new));
             }

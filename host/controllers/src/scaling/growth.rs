@@ -1,18 +1,23 @@
 //! Growth: pods that no node can hold → demand → purchases → a checked plan → VPSieNodes.
 
 use super::ask::{self, Asked};
+use super::futile::{Arrival, LIMIT as FUTILE_LIMIT};
 use super::notices::{NOT_TRIGGERED, TRIGGERED};
 use super::partition::{Partition, partitions};
 use super::{LOOK_AGAIN, Outcome, Scaling};
 use crate::context::Context;
 use crate::observe::{ActionText, DecisionRecord};
+use autoscaler_api::labels;
+use autoscaler_api::vpsie_node::Phase;
+use autoscaler_cluster::ObjectKey;
 use autoscaler_core::decision::{
     Action, Answer, Cause, Checked, Demand, Mix, Note, Plan, Question, Reason, Rejection, check_answer,
     check_growth, propose_growth, questions,
 };
 use autoscaler_core::model::{ClassId, GroupId, NodeId, PodId, Snapshot};
 use autoscaler_core::packing::{Placement, WhatIf, place_pending};
-use std::collections::BTreeMap;
+use kube::ResourceExt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -23,6 +28,8 @@ struct Growth {
     records: Vec<DecisionRecord>,
     /// Waiting pods that get a new node.
     placed: Vec<(PodId, NodeId)>,
+    /// Waiting pods for which nothing is bought, because it did not help before.
+    blocked: Vec<PodId>,
     /// What policies said of classes that get nothing.
     rejections: BTreeMap<ClassId, String>,
 }
@@ -32,7 +39,9 @@ impl Scaling {
     pub(super) async fn grow(&mut self) -> Outcome {
         if self.ctx.index.pod_counts().1 == 0 {
             self.last = None;
+            self.futile.forget();
             self.ctx.metrics.waiting_pods(0, 0);
+            self.ctx.metrics.futile_pods(0);
             return Ok(());
         }
         let settings = self.settings();
@@ -45,7 +54,8 @@ impl Scaling {
             return Ok(());
         }
         self.last = Some((Instant::now(), snapshot.clone()));
-        let growth = Self::compute(|| decide(&self.ctx, &snapshot));
+        let futile = self.futile_pods(&snapshot);
+        let growth = Self::compute(|| decide(&self.ctx, &snapshot, &futile));
         let waiting = snapshot.pods.iter().filter(|pod| pod.node.is_none()).count();
         self.ctx.metrics.waiting_pods(
             waiting,
@@ -72,12 +82,55 @@ impl Scaling {
         for plan in &growth.plans {
             created.extend(self.buy(&snapshot, plan, waiting_since).await?);
         }
+        if !created.is_empty() {
+            let uid = |(pod, _): &(PodId, NodeId)| snapshot.pods[*pod as usize].uid.clone();
+            let pods = growth.placed.iter().map(uid).collect();
+            self.futile.ordered(pods, created.clone());
+        }
         let answers = answers(&snapshot, &growth);
         self.notices.publish(&self.ctx, &snapshot, &answers);
         if !created.is_empty() {
             self.echo(&created).await;
         }
         Ok(())
+    }
+}
+
+impl Scaling {
+    /// Waiting pods for which nodes came again and again without helping.
+    fn futile_pods(&mut self, snapshot: &Snapshot) -> BTreeSet<PodId> {
+        let groups = self.ctx.index.node_groups();
+        let triggers: Vec<Option<String>> = groups
+            .iter()
+            .map(|group| labels::reconcile_trigger(group.annotations()).map(str::to_owned))
+            .collect();
+        if self.triggers != triggers {
+            self.triggers = triggers;
+            self.futile.forget();
+        }
+        let waiting = || (0..).zip(&snapshot.pods).filter(|(_, pod)| pod.node.is_none());
+        let uids: BTreeSet<&str> = waiting().map(|(_, pod)| pod.uid.as_str()).collect();
+        let idle: BTreeMap<&str, bool> = snapshot
+            .nodes
+            .iter()
+            .filter_map(|node| Some((node.vpsie_node.as_deref()?, node.idle_since_ms.is_some())))
+            .collect();
+        let arrival = |key: &ObjectKey| match self.ctx.index.vpsie_node(key).map(|node| node.phase()) {
+            None | Some(Phase::Failed | Phase::Terminating | Phase::Deleting) => Arrival::Gone,
+            Some(Phase::Ready) => match idle.get(key.to_string().as_str()) {
+                Some(false) => Arrival::Used,
+                _ => Arrival::Idle,
+            },
+            Some(_) => Arrival::Coming,
+        };
+        self.futile
+            .look(snapshot.now_ms, |pod| uids.contains(pod), arrival);
+        let blocked: BTreeSet<PodId> = waiting()
+            .filter(|(_, pod)| self.futile.blocks(&pod.uid, snapshot.now_ms))
+            .map(|(id, _)| id)
+            .collect();
+        self.ctx.metrics.futile_pods(blocked.len());
+        blocked
     }
 }
 
@@ -91,9 +144,16 @@ fn same(one: &Snapshot, other: &Snapshot) -> bool {
         && one.max_cluster_nodes == other.max_cluster_nodes
 }
 
-fn decide(ctx: &Context, snapshot: &Arc<Snapshot>) -> Growth {
+fn decide(ctx: &Context, snapshot: &Arc<Snapshot>, futile: &BTreeSet<PodId>) -> Growth {
+    let mut placement = place_pending(snapshot);
+    let mut blocked = Vec::new();
+    for unplaced in &mut placement.unplaced {
+        blocked.extend(unplaced.pods.extract_if(.., |pod| futile.contains(pod)));
+    }
+    placement.unplaced.retain(|unplaced| !unplaced.pods.is_empty());
     let mut growth = Growth {
-        placement: place_pending(snapshot),
+        placement,
+        blocked,
         plans: Vec::new(),
         records: Vec::new(),
         placed: Vec::new(),
@@ -257,9 +317,21 @@ fn answers(snapshot: &Snapshot, growth: &Growth) -> BTreeMap<PodId, (&'static st
         );
         answers.insert(*pod, (TRIGGERED, note));
     }
+    for pod in &growth.blocked {
+        let note = format!(
+            "pod didn't trigger scale-up: {FUTILE_LIMIT} nodes or more were bought for it, stood idle, and it waits still; \
+             what keeps it is not room (see its other events); reconcile-trigger on a node group asks for another try"
+        );
+        answers.insert(*pod, (NOT_TRIGGERED, note));
+    }
     for left in &placement.unplaced {
-        let said = growth.rejections.get(&left.class).cloned();
-        let why = said.unwrap_or_else(|| why_nowhere(snapshot, placement, left.class));
+        let why = match growth.rejections.get(&left.class) {
+            // A policy sees that nothing may be bought; why that is so, only the host knows.
+            Some(said) => [vec![said.clone()], held(snapshot, placement, left.class)]
+                .concat()
+                .join("; "),
+            None => why_nowhere(snapshot, placement, left.class),
+        };
         for pod in &left.pods {
             answers.insert(
                 *pod,
@@ -277,6 +349,21 @@ fn answers(snapshot: &Snapshot, growth: &Growth) -> BTreeMap<PodId, (&'static st
         }
     }
     answers
+}
+
+/// Groups that would take a class, were they not held, with what holds them.
+fn held(snapshot: &Snapshot, placement: &Placement, class: ClassId) -> Vec<String> {
+    const NAMED_GROUPS: usize = 3;
+    let refusals = placement.refusals_by_template(class);
+    let fits = |id: GroupId| {
+        let mut templates = snapshot.templates.iter().zip(&refusals);
+        templates.any(|(template, refusal)| template.group == id && refusal.is_none())
+    };
+    let held = (0..).zip(&snapshot.groups).filter_map(|(id, group)| {
+        let (_, text) = group.held.as_ref().filter(|_| fits(id))?;
+        Some(format!("{}/{}: {text}", group.namespace, group.name))
+    });
+    held.take(NAMED_GROUPS).collect()
 }
 
 /// Group by group, what keeps a class from it.

@@ -5,6 +5,7 @@
 
 mod ask;
 mod execute;
+mod futile;
 mod growth;
 mod notices;
 mod partition;
@@ -13,9 +14,11 @@ mod shrink;
 use crate::context::Context;
 use crate::error::Error;
 use crate::settings::{Pace, Settings};
-use autoscaler_cluster::{Inputs, View};
+use autoscaler_api::conditions::reasons;
+use autoscaler_cluster::{Inputs, ObjectKey, View};
 use autoscaler_core::model::Snapshot;
 use notices::Notices;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -33,6 +36,9 @@ pub struct Scaling {
     pace: Pace,
     notices: Notices,
     told: ask::Told,
+    futile: futile::Futile,
+    /// The reconcile triggers of all groups: another one is an operator who asks for another try.
+    triggers: Vec<Option<String>>,
     /// What the last growth decision was a function of: an equal snapshot gives an equal decision.
     last: Option<(Instant, Arc<Snapshot>)>,
 }
@@ -44,6 +50,8 @@ impl Scaling {
             pace,
             notices: Notices::default(),
             told: ask::Told::default(),
+            futile: futile::Futile::default(),
+            triggers: Vec::new(),
             last: None,
         }
     }
@@ -108,10 +116,25 @@ impl Scaling {
             reserved: settings.reserved.clone(),
             startup_taints: settings.startup_taints.clone(),
             health: self.ctx.catalogue.health(),
+            holds: self.holds(),
             grace_ms: i64::try_from(settings.pod_grace.as_millis()).unwrap_or(i64::MAX),
             max_cluster_nodes: settings.max_cluster_workers,
             removal_budget: settings.removals_at_once,
         }
+    }
+
+    /// Groups of clusters whose quota is used up: nothing is bought for them until the pause ends.
+    fn holds(&self) -> BTreeMap<ObjectKey, (String, String)> {
+        let groups = self.ctx.index.node_groups().into_iter();
+        let held = groups.filter_map(|group| {
+            let pause = self.ctx.catalogue.quota_pause(&group.spec.resource_identifier)?;
+            let text = format!(
+                "quota exceeded: {}; next try at {}",
+                pause.last.message, pause.until
+            );
+            Some((ObjectKey::of(&*group), (reasons::QUOTA_EXCEEDED.to_owned(), text)))
+        });
+        held.collect()
     }
 
     fn settings(&self) -> Settings {
@@ -119,7 +142,7 @@ impl Scaling {
     }
 
     /// Waits until the index shows what was just created.
-    async fn echo(&self, created: &[autoscaler_cluster::ObjectKey]) {
+    async fn echo(&self, created: &[ObjectKey]) {
         let mut changes = self.ctx.index.changes();
         let seen = async {
             while !created.iter().all(|key| self.ctx.index.vpsie_node(key).is_some()) {

@@ -4,6 +4,7 @@ use super::order::since;
 use super::{VpsieNodes, condition};
 use crate::crash::{self, Step};
 use crate::error::Error;
+use crate::health::Place;
 use crate::runtime::queue::Next;
 use autoscaler_api::conditions::{reasons, types};
 use autoscaler_api::labels;
@@ -57,9 +58,7 @@ impl VpsieNodes {
             })
             .await?;
         crash::at(Step::ReadyWritten);
-        self.ctx
-            .catalogue
-            .purchase_succeeded(&Self::group_key(vpsie_node), &vpsie_node.spec.instance_type);
+        self.ctx.catalogue.purchase_succeeded(&Place::of(vpsie_node));
         if let Some(start) = ready
             .status
             .as_ref()

@@ -12,6 +12,7 @@
 
 mod claim;
 mod drain;
+mod fallback;
 mod join;
 mod ledger;
 mod order;
@@ -23,10 +24,11 @@ pub(crate) use terminate::is_machine_of;
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::health::Place;
 use crate::runtime::events::EventType;
 use crate::runtime::queue::{Next, Queue};
 use crate::settings::{Pace, Settings};
-use autoscaler_api::conditions::{ConditionUpdate, set};
+use autoscaler_api::conditions::{ConditionUpdate, reasons, set};
 use autoscaler_api::labels;
 use autoscaler_api::vpsie_node::{Phase, VPSieNodeStatus};
 use autoscaler_api::{NodeGroup, VPSieNode};
@@ -242,9 +244,13 @@ impl VpsieNodes {
         message: String,
         ordered: bool,
     ) -> Result<Next, Error> {
-        self.ctx
-            .catalogue
-            .purchase_failed(&Self::group_key(node), &node.spec.instance_type);
+        // While the quota pauses everything, no offering is to blame.
+        let catalogue = &self.ctx.catalogue;
+        let quota = reason == reasons::CAPACITY_LIMIT_REACHED
+            && catalogue.quota_pause(&node.spec.resource_identifier).is_some();
+        if !quota {
+            catalogue.purchase_failed(&Place::of(node), reason, &message);
+        }
         let now = (self.ctx.now)();
         self.enter(node, Phase::Failed, reason, message.clone(), |status| {
             if !ordered {

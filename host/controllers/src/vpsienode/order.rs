@@ -40,6 +40,13 @@ impl VpsieNodes {
         if node.phase() != Phase::Pending || node.metadata.deletion_timestamp.is_some() {
             return Ok(Next::After(Duration::ZERO));
         }
+        // Another order of the same batch has met the limit meanwhile: this one would too.
+        if let Some(pause) = self.ctx.catalogue.quota_pause(cluster.as_str()) {
+            let message = format!("not sent, quota exceeded: {}", pause.last.message);
+            return self
+                .fail(&node, reasons::CAPACITY_LIMIT_REACHED, message, false)
+                .await;
+        }
         let nodes = self.of_cluster(&cluster);
         ledger.refresh(&nodes);
         let quiet = ledger.is_quiet();
@@ -132,6 +139,7 @@ impl VpsieNodes {
                 self.rests.over(key);
                 order.accepted = true;
                 ledger.ordered(order);
+                self.ctx.catalogue.order_accepted(cluster.as_str());
                 let now = (self.ctx.now)();
                 self.write_status(&intent, |status| {
                     status.creation_accepted_at = Some(Time(now));
@@ -161,6 +169,11 @@ impl VpsieNodes {
                             | vpsie_client::Error::CredentialsMissing { .. }
                     );
                 if definite {
+                    let fell_back = self.fall_back(&intent, &error).await?;
+                    if matches!(error, vpsie_client::Error::LimitReached { .. }) && !fell_back {
+                        let words = error.provider_message().unwrap_or_default();
+                        self.ctx.catalogue.quota_refused(cluster.as_str(), words);
+                    }
                     let reason = if matches!(error, vpsie_client::Error::LimitReached { .. }) {
                         reasons::CAPACITY_LIMIT_REACHED
                     } else {

@@ -14,7 +14,7 @@ use vpsie_client::auth::CredentialsStatus;
 use vpsie_client::settings::BreakerSettings;
 use vpsie_client::transport::HttpSettings;
 use vpsie_client::{
-    BreakerState, Client, ClusterId, Credentials, DatacenterId, GroupNumber, HttpTransport, Observer,
+    BreakerState, Client, ClusterId, Credentials, DatacenterId, Family, GroupNumber, HttpTransport, Observer,
     OfferId, Settings, Transport, TransportError,
 };
 
@@ -56,8 +56,13 @@ impl Observer for Recorder {
         self.note(format!("error {method} {error_type}"));
     }
 
-    fn breaker(&self, from: BreakerState, to: BreakerState) {
-        self.note(format!("breaker {} {}", from.as_str(), to.as_str()));
+    fn breaker(&self, family: Family, from: BreakerState, to: BreakerState) {
+        self.note(format!(
+            "breaker {} {} {}",
+            family.as_str(),
+            from.as_str(),
+            to.as_str()
+        ));
     }
 
     fn credentials(&self, status: &CredentialsStatus) {

@@ -211,10 +211,24 @@ pub(super) fn register(mut add: Registrar, provider: Provider) -> Metrics {
             "Things without their counterpart for two minutes: machine (ours, without a VPSieNode), record (a VPSieNode \
              without its machine), surplus (machines in a group of ours that no VPSieNode accounts for).",
         ),
+        phase_age: add.gauges(
+            "vpsie_autoscaler_vpsienode_phase_age_seconds",
+            &["nodegroup", "namespace", "phase"],
+            "For how long the oldest VPSieNode of the group in each phase has been in it; looked at once a minute.",
+        ),
+        creation_paused: add.gauges(
+            "vpsie_autoscaler_creation_paused",
+            group,
+            "1 while nothing is ordered for the group, because VPSie's quota is used up.",
+        ),
         pending_pods: add.gauge("vpsie_autoscaler_pending_pods", "Pods that the scheduler could not place."),
         unschedulable_pods: add.gauge(
             "vpsie_autoscaler_unschedulable_pods",
             "Those of the pending pods that no node group can take.",
+        ),
+        futile_pods: add.gauge(
+            "vpsie_autoscaler_futile_pods",
+            "Pending pods for which nothing more is bought for now: nodes came for them, stood idle, and they wait still.",
         ),
         policy_calls: add.counters(
             "vpsie_autoscaler_policy_calls_total",

@@ -119,6 +119,15 @@ pub struct GroupSizes {
     pub max: i64,
 }
 
+/// VPSieNodes in one phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PhaseSize {
+    /// How many.
+    pub nodes: usize,
+    /// For how many seconds the oldest of them has been in it.
+    pub oldest_seconds: i64,
+}
+
 /// See the module's text. Share it behind an `Arc`.
 pub struct Metrics {
     registry: Registry,
@@ -143,8 +152,11 @@ pub struct Metrics {
     group_max: IntGaugeVec,
     phases: IntGaugeVec,
     orphans: IntGaugeVec,
+    phase_age: IntGaugeVec,
+    creation_paused: IntGaugeVec,
     pending_pods: IntGauge,
     unschedulable_pods: IntGauge,
+    futile_pods: IntGauge,
     policy_calls: IntCounterVec,
     policy_fallbacks: IntCounterVec,
     policy_duration: HistogramVec,
@@ -303,23 +315,27 @@ impl Metrics {
         self.orphans.with_label_values(&[kind.as_str()]).set(gauge(count));
     }
 
-    /// How many VPSieNodes of a node group stand in each phase; phases that are not named stand at 0.
+    /// How many VPSieNodes of a node group stand in each phase, and for how long; phases not named stand at 0.
     pub fn group_phases(
         &self,
         namespace: &str,
         group: &str,
-        counts: &[(autoscaler_api::vpsie_node::Phase, usize)],
+        sizes: &[(autoscaler_api::vpsie_node::Phase, PhaseSize)],
     ) {
         for phase in autoscaler_api::vpsie_node::Phase::ALL {
-            let count = counts
-                .iter()
-                .filter(|(p, _)| *p == phase)
-                .map(|(_, count)| count)
-                .sum();
-            self.phases
-                .with_label_values(&[group, namespace, phase.as_str()])
-                .set(gauge(count));
+            let size = sizes.iter().find(|(known, _)| *known == phase);
+            let size = size.map(|(_, size)| *size).unwrap_or_default();
+            let labels = &[group, namespace, phase.as_str()];
+            self.phases.with_label_values(labels).set(gauge(size.nodes));
+            self.phase_age.with_label_values(labels).set(size.oldest_seconds);
         }
+    }
+
+    /// Whether VPSie's quota lets nothing be ordered for a node group now.
+    pub fn creation_paused(&self, namespace: &str, group: &str, paused: bool) {
+        self.creation_paused
+            .with_label_values(&[namespace, group])
+            .set(i64::from(paused));
     }
 
     /// A node group is gone, and its series with it.
@@ -330,15 +346,16 @@ impl Metrics {
             &self.group_ready,
             &self.group_min,
             &self.group_max,
+            &self.creation_paused,
         ];
         for series in sizes {
             // An error says that there was none.
             let _ = series.remove_label_values(&[namespace, group]);
         }
         for phase in autoscaler_api::vpsie_node::Phase::ALL {
-            let _ = self
-                .phases
-                .remove_label_values(&[group, namespace, phase.as_str()]);
+            for series in [&self.phases, &self.phase_age] {
+                let _ = series.remove_label_values(&[group, namespace, phase.as_str()]);
+            }
         }
     }
 
@@ -346,6 +363,11 @@ impl Metrics {
     pub fn waiting_pods(&self, pending: usize, without_a_group: usize) {
         self.pending_pods.set(gauge(pending));
         self.unschedulable_pods.set(gauge(without_a_group));
+    }
+
+    /// Waiting pods for which nothing more is bought, because nodes came and did not help.
+    pub fn futile_pods(&self, count: usize) {
+        self.futile_pods.set(gauge(count));
     }
 
     /// A policy may be called from now on.

@@ -4,7 +4,7 @@ use super::Metrics;
 use super::catalogue::{Registrar, growing};
 use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
 use std::time::Duration;
-use vpsie_client::{BreakerState, CredentialsStatus, Observer};
+use vpsie_client::{BreakerState, CredentialsStatus, Family, Observer};
 
 /// Routes that the client calls, with their method.
 pub const ENDPOINTS: [(&str, &str); 11] = [
@@ -64,17 +64,17 @@ impl Provider {
             ),
             breaker: add.gauges(
                 "vpsie_api_circuit_breaker_state",
-                &["state"],
-                "1 for the present state of the circuit breaker: closed, open, half-open.",
+                &["family", "state"],
+                "1 for the present state of the circuit breaker of a part of the API: closed, open, half-open.",
             ),
             breaker_changes: add.counters(
                 "vpsie_api_circuit_breaker_state_changes_total",
-                &["from_state", "to_state"],
-                "Changes of the circuit breaker's state.",
+                &["family", "from_state", "to_state"],
+                "Changes of a circuit breaker's state.",
             ),
             breaker_rejected: add.counter(
                 "vpsie_api_circuit_breaker_rejected_total",
-                "Requests that were not sent because the circuit breaker is open.",
+                "Requests that were not sent because a circuit breaker is open.",
             ),
             rate_limited: add.counters(
                 "vpsie_api_rate_limited_total",
@@ -104,19 +104,21 @@ impl Provider {
                 self.errors.with_label_values(&[method, error_type]);
             }
         }
-        self.set_breaker(BreakerState::Closed);
-        for from in BreakerState::ALL {
-            for to in BreakerState::ALL.into_iter().filter(|to| *to != from) {
-                self.breaker_changes
-                    .with_label_values(&[from.as_str(), to.as_str()]);
+        for family in Family::ALL {
+            self.set_breaker(family, BreakerState::Closed);
+            for from in BreakerState::ALL {
+                for to in BreakerState::ALL.into_iter().filter(|to| *to != from) {
+                    self.breaker_changes
+                        .with_label_values(&[family.as_str(), from.as_str(), to.as_str()]);
+                }
             }
         }
     }
 
-    fn set_breaker(&self, present: BreakerState) {
+    fn set_breaker(&self, family: Family, present: BreakerState) {
         for state in BreakerState::ALL {
             self.breaker
-                .with_label_values(&[state.as_str()])
+                .with_label_values(&[family.as_str(), state.as_str()])
                 .set(i64::from(state == present));
         }
     }
@@ -145,12 +147,12 @@ impl Observer for Metrics {
         }
     }
 
-    fn breaker(&self, from: BreakerState, to: BreakerState) {
+    fn breaker(&self, family: Family, from: BreakerState, to: BreakerState) {
         self.provider
             .breaker_changes
-            .with_label_values(&[from.as_str(), to.as_str()])
+            .with_label_values(&[family.as_str(), from.as_str(), to.as_str()])
             .inc();
-        self.provider.set_breaker(to);
+        self.provider.set_breaker(family, to);
     }
 
     fn rate_limit_wait(&self, method: &'static str, wait: Duration) {

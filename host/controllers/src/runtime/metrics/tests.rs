@@ -1,5 +1,5 @@
 use super::*;
-use vpsie_client::{BreakerState, Observer};
+use vpsie_client::{BreakerState, Family, Observer};
 
 /// The lines of one metric, without its texts.
 fn series(metrics: &Metrics, name: &str) -> Vec<String> {
@@ -17,7 +17,7 @@ fn every_series_with_known_labels_stands_at_zero_from_the_start() {
     let table = [
         ("vpsie_api_requests_total", 11),
         ("vpsie_api_errors_total", 24),
-        ("vpsie_api_circuit_breaker_state_changes_total", 6),
+        ("vpsie_api_circuit_breaker_state_changes_total", 24),
         ("vpsie_api_circuit_breaker_rejected_total", 1),
         ("vpsie_api_rate_limited_total", 3),
         ("rebalancer_operations_total", 12),
@@ -27,6 +27,7 @@ fn every_series_with_known_labels_stands_at_zero_from_the_start() {
         ("vpsie_autoscaler_policy_fallbacks_total", 24),
         ("vpsie_autoscaler_decisions_total", 9),
         ("vpsie_autoscaler_scale_up_reaction_seconds_count", 1),
+        ("vpsie_autoscaler_futile_pods", 1),
         ("credential_valid", 1),
     ];
     for (name, count) in table {
@@ -40,25 +41,26 @@ fn every_series_with_known_labels_stands_at_zero_from_the_start() {
 }
 
 #[test]
-fn exactly_one_state_of_the_breaker_is_one() {
+fn exactly_one_state_of_each_breaker_is_one() {
     let metrics = Metrics::new();
-    let present = |metrics: &Metrics| -> Vec<String> {
-        series(metrics, "vpsie_api_circuit_breaker_state")
-            .into_iter()
-            .filter(|line| line.ends_with(" 1"))
+    let present = |family: &str| -> Vec<String> {
+        let label = format!("family=\"{family}\"");
+        let lines = series(&metrics, "vpsie_api_circuit_breaker_state").into_iter();
+        lines
+            .filter(|line| line.contains(&label) && line.ends_with(" 1"))
             .collect()
     };
-    assert_eq!(
-        present(&metrics),
-        [r#"vpsie_api_circuit_breaker_state{state="closed"} 1"#]
-    );
-    metrics.breaker(BreakerState::Closed, BreakerState::Open);
-    assert_eq!(
-        present(&metrics),
-        [r#"vpsie_api_circuit_breaker_state{state="open"} 1"#]
-    );
+    let line = |family: &str, state: &str| {
+        format!(r#"vpsie_api_circuit_breaker_state{{family="{family}",state="{state}"}} 1"#)
+    };
+    for family in Family::ALL.map(Family::as_str) {
+        assert_eq!(present(family), [line(family, "closed")]);
+    }
+    metrics.breaker(Family::Kubernetes, BreakerState::Closed, BreakerState::Open);
+    assert_eq!(present("kubernetes"), [line("kubernetes", "open")]);
+    assert_eq!(present("auth"), [line("auth", "closed")]);
     let changes = series(&metrics, "vpsie_api_circuit_breaker_state_changes_total");
-    let line = r#"vpsie_api_circuit_breaker_state_changes_total{from_state="closed",to_state="open"} 1"#;
+    let line = r#"vpsie_api_circuit_breaker_state_changes_total{family="kubernetes",from_state="closed",to_state="open"} 1"#;
     assert!(changes.iter().any(|l| l == line), "{changes:#?}");
 }
 
@@ -94,7 +96,16 @@ fn a_group_takes_its_series_with_it() {
             ..GroupSizes::default()
         },
     );
-    metrics.group_phases("team", "web", &[(autoscaler_api::vpsie_node::Phase::Ready, 2)]);
+    let ready = PhaseSize {
+        nodes: 2,
+        oldest_seconds: 60,
+    };
+    metrics.group_phases(
+        "team",
+        "web",
+        &[(autoscaler_api::vpsie_node::Phase::Ready, ready)],
+    );
+    metrics.creation_paused("team", "web", true);
     let line = r#"vpsie_autoscaler_nodegroup_max_nodes{namespace="team",nodegroup="web"} 9"#;
     assert_eq!(series(&metrics, "vpsie_autoscaler_nodegroup_max_nodes"), [line]);
     assert_eq!(
