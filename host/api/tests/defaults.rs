@@ -73,11 +73,12 @@ fn schema_and_accessors_agree() {
                 "enableDynamicNodeGroupCreation": global.enable_dynamic_node_group_creation_or_default(),
                 "enableRebalancing": global.enable_rebalancing_or_default(),
                 "nodeReadyTimeoutSeconds": global.node_ready_timeout_seconds_or_default(),
+                "removeOrphans": global.remove_orphans_or_default(),
             }),
             json!({
                 "scaleUpCooldownSeconds": 0, "scaleDownCooldownSeconds": 0, "maxClusterWorkers": 0,
                 "unschedulablePodGracePeriodSeconds": 0, "enableDynamicNodeGroupCreation": false,
-                "enableRebalancing": false, "nodeReadyTimeoutSeconds": 600,
+                "enableRebalancing": false, "nodeReadyTimeoutSeconds": 600, "removeOrphans": false,
             }),
         ),
         (
