@@ -400,7 +400,8 @@ fn batches_come_in_order() {
 /// A node of zone a is to go, and that of zone c before it or beside it.
 #[test]
 fn an_empty_zone_holds_others_back_until_its_node_is_gone() {
-    let cases: [(bool, &[(u32, u32)], &[u32], &str); 4] = [
+    type Case<'a> = (bool, &'a [(u32, u32)], &'a [u32], &'a str);
+    let cases: [Case<'_>; 4] = [
         (false, &[(0, 0)], &[0], "zone c takes the pod"),
         (false, &[(2, 0), (0, 0)], &[2], "zone c takes none, and is there"),
         (true, &[(2, 0), (0, 0)], &[2, 0], "unless taints count"),
