@@ -59,7 +59,9 @@ impl NodeGroups {
         let used: BTreeSet<i64> = others
             .iter()
             .filter(|other| {
+                // Of two that go together neither may wait for the other to remove what they share.
                 ObjectKey::of(&***other) != *key
+                    && other.metadata.deletion_timestamp.is_none()
                     && other.spec.resource_identifier == group.spec.resource_identifier
             })
             .flat_map(|other| {
