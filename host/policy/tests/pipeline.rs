@@ -9,8 +9,8 @@ use autoscaler_core::decision::{
     propose_growth, propose_removals, questions,
 };
 use autoscaler_core::model::{
-    AttachLimits, Group, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey, Resources, Snapshot,
-    Taint, TaintEffect, Template, Toleration, TolerationOperator,
+    AttachLimits, Group, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey, Resident, Residents,
+    Resources, Snapshot, Taint, TaintEffect, Template, Toleration, TolerationOperator,
 };
 use autoscaler_core::packing::{Placement, WhatIf, place_pending};
 use autoscaler_policy::{Binding, Decision};
@@ -62,36 +62,49 @@ fn size(cores: i64) -> Resources {
     }
 }
 
-fn class(cpu_milli: i64, tolerations: Vec<Toleration>) -> PodClass {
+fn class(cpu_milli: i64, tolerations: Vec<Toleration>) -> Arc<PodClass> {
     let requests = Resources {
         pods: 1,
         ..Resources::cpu_memory(cpu_milli, GIB)
     };
-    PodClass {
+    Arc::new(PodClass {
         namespace: "default".to_owned(),
         requests,
         tolerations,
         ..PodClass::default()
+    })
+}
+
+fn key(number: usize) -> PodKey {
+    PodKey {
+        namespace: "default".to_owned(),
+        name: format!("pod-{number:03}"),
     }
 }
 
-fn pods(snapshot: &mut Snapshot, class: u32, count: u32, node: Option<u32>) {
+/// Pods that wait.
+fn pods(snapshot: &mut Snapshot, class: u32, count: u32) {
     for _ in 0..count {
         let number = snapshot.pods.len();
         snapshot.pods.push(Pod {
-            key: PodKey {
-                namespace: "default".to_owned(),
-                name: format!("pod-{number:03}"),
-            },
+            key: key(number),
             uid: format!("uid-{number}"),
             class,
-            node,
             nominated: None,
             owner: Some("ReplicaSet/web".to_owned()),
-            movability: Movability::Moves,
-            unschedulable_since_ms: node.is_none().then_some(NOW - 1000),
+            unschedulable_since_ms: Some(NOW - 1000),
         });
     }
+}
+
+/// Pods of the first class that run on a node.
+fn running(count: usize) -> Arc<Residents> {
+    let pod = |number| Resident {
+        key: key(number),
+        class: 0,
+        judgement: Movability::Moves.into(),
+    };
+    Arc::new((0..count).map(|number| Arc::new(pod(number))).collect())
 }
 
 /// A plain group with two sizes and a tainted one; 21 plain pods, 4 that tolerate the taint (and request what
@@ -125,9 +138,9 @@ fn waiting() -> Arc<Snapshot> {
         removal_budget: 5,
         ..Snapshot::default()
     };
-    pods(&mut snapshot, 0, 21, None);
-    pods(&mut snapshot, 1, 4, None);
-    pods(&mut snapshot, 2, 1, None);
+    pods(&mut snapshot, 0, 21);
+    pods(&mut snapshot, 1, 4);
+    pods(&mut snapshot, 2, 1);
     Arc::new(snapshot)
 }
 
@@ -219,10 +232,10 @@ fn surplus_nodes_go_as_long_as_their_pods_find_a_place() {
     for (name, idle) in [("n0", false), ("n1", false), ("n2", false), ("n3", true)] {
         snapshot.nodes.push(Node {
             name: name.to_owned(),
-            labels: Labels::new(),
+            labels: Arc::default(),
             taints: Vec::new(),
             allocatable: size(8),
-            attach_limits: AttachLimits::new(),
+            attach_limits: Arc::default(),
             unschedulable: false,
             state: NodeState::Ready,
             group: Some(0),
@@ -232,10 +245,11 @@ fn surplus_nodes_go_as_long_as_their_pods_find_a_place() {
             idle_since_ms: idle.then_some(NOW - 30 * MINUTE),
             protected: None,
             hourly_micros: 70_000,
+            residents: Arc::default(),
         });
     }
     for (node, count) in [(0, 8), (1, 5), (2, 2)] {
-        pods(&mut snapshot, 0, count, Some(node));
+        snapshot.nodes[node].residents = running(count);
     }
     let snapshot = Arc::new(snapshot);
     let placement = place_pending(&snapshot);

@@ -65,10 +65,8 @@ impl State {
                 continue;
             };
             let class = pod_class(&pod, &mut self.resources, &self.around);
-            let class = self.intern(class);
-            if let Some(pod) = self.pods.get_mut(&key) {
-                pod.class = class;
-            }
+            let class = self.classes.take(class);
+            self.reclassify(&key, class);
         }
     }
 }

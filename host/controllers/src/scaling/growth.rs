@@ -46,9 +46,8 @@ impl Scaling {
         }
         self.last = Some((Instant::now(), snapshot.clone()));
         let growth = Self::compute(|| decide(&self.ctx, &snapshot));
-        let waiting = snapshot.pods.iter().filter(|pod| pod.node.is_none()).count();
         self.ctx.metrics.waiting_pods(
-            waiting,
+            snapshot.pods.len(),
             growth
                 .placement
                 .unplaced
@@ -86,6 +85,7 @@ fn same(one: &Snapshot, other: &Snapshot) -> bool {
     one.pods == other.pods
         && one.nodes == other.nodes
         && one.classes == other.classes
+        && one.class_ids == other.class_ids
         && one.groups == other.groups
         && one.templates == other.templates
         && one.max_cluster_nodes == other.max_cluster_nodes

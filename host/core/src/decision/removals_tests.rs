@@ -3,7 +3,8 @@
 use super::{Action, NoteCode, Plan, Proposed, Reason, Refusal, check_removals};
 use crate::model::{DisruptionBudget, Movability, NodeState};
 use crate::packing::place_pending;
-use crate::testing::{Cluster, labels, pod, selector, taint};
+use crate::testing::{Cluster, pod, selector, taint};
+use std::sync::Arc;
 
 fn remove(node: u32, batch: u32) -> Action {
     Action::Remove {
@@ -75,7 +76,7 @@ fn removals() {
         (
             |cluster| {
                 cluster.snapshot.groups[0].min = 2;
-                cluster.snapshot.pods.clear();
+                cluster.no_pods();
             },
             &[0, 1],
             &[0],
@@ -85,7 +86,7 @@ fn removals() {
         (
             |cluster| {
                 cluster.snapshot.removal_budget = 1;
-                cluster.snapshot.pods.clear();
+                cluster.no_pods();
             },
             &[1, 2],
             &[1],
@@ -130,8 +131,8 @@ fn removals() {
         (
             |cluster| {
                 cluster.snapshot.nodes[0].state = NodeState::Leaving;
-                for pod in 2..6 {
-                    cluster.snapshot.pods[pod].movability = Movability::Ignored;
+                for (node, pod) in [(1, 0), (1, 1), (2, 0), (2, 1)] {
+                    cluster.resident(node, pod, |pod| pod.judgement.lasting = Movability::Ignored);
                 }
                 let large = cluster.class(pod(3000));
                 cluster.bound(large, 0);
@@ -164,8 +165,9 @@ fn removals() {
         ),
         (
             |cluster| {
-                cluster.snapshot.pods[0].movability =
-                    Movability::Blocks("NotReplicated".into(), "bare".into())
+                cluster.resident(0, 0, |pod| {
+                    pod.judgement.lasting = Movability::Blocks("NotReplicated".into(), "bare".into())
+                })
             },
             &[0, 1],
             &[1],
@@ -174,11 +176,9 @@ fn removals() {
         ),
         (
             |cluster| {
-                cluster
-                    .snapshot
-                    .pods
-                    .iter_mut()
-                    .for_each(|pod| pod.movability = Movability::Ignored)
+                for (node, pod) in (0..3).flat_map(|node| [(node, 0), (node, 1)]) {
+                    cluster.resident(node, pod, |pod| pod.judgement.lasting = Movability::Ignored);
+                }
             },
             &[0, 1, 2],
             &[0, 1, 2],
@@ -285,7 +285,7 @@ fn removals() {
         (
             |cluster| {
                 cluster.snapshot.nodes[1].group = None;
-                cluster.snapshot.nodes[2].labels = labels(&[]);
+                cluster.snapshot.nodes[2].labels = Arc::default();
             },
             &[0],
             &[0],
@@ -318,7 +318,7 @@ fn removals() {
 #[test]
 fn batches_come_in_order() {
     let mut cluster = shrinking();
-    cluster.snapshot.pods.clear();
+    cluster.no_pods();
     let placement = place_pending(&cluster.shared());
     let plan = Plan::propose(vec![remove(0, 2), remove(1, 1), remove(2, 1)]);
     let plan = check_removals(&placement, plan).unwrap();

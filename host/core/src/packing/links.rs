@@ -8,7 +8,7 @@ use crate::model::{
     ClassId, LabelSelector, Labels, NodeSelector, PodAffinityTerm, PodClass, Snapshot, Toleration,
     WhenUnsatisfiable,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub(crate) type CounterId = u32;
 
@@ -102,6 +102,15 @@ impl Question {
     fn key(&self) -> KeyId {
         match self {
             Self::Spread { key, .. } | Self::Company { key, .. } | Self::Carriers { key, .. } => *key,
+        }
+    }
+
+    /// A selector that must hold of every pod that counts.
+    fn selector(&self) -> Option<&LabelSelector> {
+        match self {
+            Self::Spread { selector, .. } => selector.as_ref(),
+            Self::Company { terms, .. } => terms.first()?.0.as_ref(),
+            Self::Carriers { term, .. } => term.selector.as_ref(),
         }
     }
 
@@ -284,16 +293,28 @@ fn relate(snapshot: &Snapshot, questions: &BTreeMap<Question, CounterId>, classe
             .or_default()
             .push(id);
     }
+    // Most selectors ask for one value of a label: whoever does not have it needs no closer look.
+    let (mut by_label, mut others) = (HashMap::<_, Vec<_>>::new(), Vec::new());
+    for (question, counter) in questions {
+        match question
+            .selector()
+            .and_then(|selector| selector.match_labels.first_key_value())
+        {
+            Some(label) => by_label.entry(label).or_default().push((question, counter)),
+            None => others.push((question, counter)),
+        }
+    }
     for (looks, ids) in alike {
         let (namespace, labels, _) = looks;
-        for (question, counter) in questions {
+        let by_label = labels.iter().filter_map(|label| by_label.get(&label)).flatten();
+        for (question, counter) in by_label.chain(&others) {
             if question.counts(looks) {
-                ids.iter().for_each(|id| classes[*id].moves.push(*counter));
+                ids.iter().for_each(|id| classes[*id].moves.push(**counter));
             }
             if let Question::Carriers { term, .. } = question
                 && selects(term.selector.as_ref(), &term.namespaces, namespace, labels)
             {
-                ids.iter().for_each(|id| classes[*id].shunned_by.push(*counter));
+                ids.iter().for_each(|id| classes[*id].shunned_by.push(**counter));
             }
         }
     }

@@ -8,6 +8,7 @@ mod changes;
 mod counters;
 mod fill;
 mod links;
+mod neighbours;
 mod pending;
 #[cfg(test)]
 mod plain;
@@ -18,6 +19,7 @@ mod properties;
 #[cfg(test)]
 mod random;
 mod shapes;
+mod start;
 mod state;
 mod tables;
 mod topology;

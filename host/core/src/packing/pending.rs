@@ -40,7 +40,7 @@ pub struct Placement {
 pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
     let mut waiting: Waiting = BTreeMap::new();
     for (id, pod) in (0..).zip(&snapshot.pods) {
-        if pod.node.is_none() && (pod.class as usize) < snapshot.classes.len() {
+        if (pod.class as usize) < snapshot.classes.len() {
             waiting.entry(pod.class).or_default().push(id);
         }
     }
@@ -324,8 +324,8 @@ mod tests {
     fn dangling_numbers_are_ignored() {
         let mut cluster = Cluster::default();
         cluster.node("n", 1000);
-        let class = cluster.class(pod(100));
-        cluster.bound(class, 77);
+        cluster.class(pod(100));
+        cluster.bound(77, 0);
         cluster.waiting(77, 1);
         let placement = place_pending(&cluster.shared());
         assert_eq!((placement.placed.len(), placement.unplaced.len()), (0, 0));
