@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::{talk, workspace::Workspace};
 
 /// The crates of the product from the bottom to the top: each may use those above it in this list only.
-const LAYERS: [&str; 10] = [
+const LAYERS: [&str; 11] = [
+    "autoscaler-patterns",
     "autoscaler-core",
     "autoscaler-api",
     "vpsie-client",

@@ -1,10 +1,12 @@
 //! The cost of one watch event, which must not grow with the cluster.
 
-#[path = "../tests/recorded/mod.rs"]
+#[path = "../tests/recorded/objects.rs"]
 mod recorded;
 
 use autoscaler_cluster::{Change, Index, Inputs};
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,16 +19,16 @@ const SIZES: [(usize, usize); 5] = [
     (5_000, 150_000),
 ];
 
+fn typed<K: DeserializeOwned>(object: Value) -> Arc<K> {
+    Arc::new(serde_json::from_value(object).unwrap_or_else(|error| panic!("{error}")))
+}
+
 fn node(number: usize) -> Change {
-    Change::Node(Arc::new(
-        serde_json::from_value(recorded::node(number)).expect("a node"),
-    ))
+    Change::Node(typed(recorded::node(number)))
 }
 
 fn pod(number: usize, nodes: usize) -> Change {
-    Change::Pod(Arc::new(
-        serde_json::from_value(recorded::pod(number, nodes)).expect("a pod"),
-    ))
+    Change::Pod(typed(recorded::pod(number, nodes)))
 }
 
 fn events(criterion: &mut Criterion) {

@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use parking_lot::{RwLock, RwLockReadGuard};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -81,7 +81,8 @@ pub(crate) struct State {
     by_namespace: BTreeSet<PodKey>,
     /// Limits of the CSI drivers, by node.
     pub(crate) attach_limits: BTreeMap<String, Arc<AttachLimits>>,
-    pub(crate) pods: BTreeMap<PodKey, PodEntry>,
+    /// All pods; their order matters only among those that wait.
+    pub(crate) pods: HashMap<PodKey, PodEntry>,
     pub(crate) nodes: BTreeMap<String, NodeEntry>,
     /// Pods that have no node yet.
     pub(crate) waiting: BTreeSet<PodKey>,

@@ -366,7 +366,7 @@ fn new_nodes_have_the_smallest_limit_that_a_node_of_the_group_has_shown() {
         .iter()
         .find(|node| node.state == NodeState::Upcoming)
         .unwrap();
-    assert_eq!(upcoming.attach_limits, [("csi".to_owned(), 7)].into());
+    assert_eq!(*upcoming.attach_limits, [("csi".to_owned(), 7)].into());
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn size(nodes: usize, pods: usize) -> Size {
 
 fn change(number: usize, node: usize) -> Change {
     let pod = scene::pod(number, 10, Some(node));
-    Change::Pod(Arc::new(serde_json::from_value(pod).unwrap()))
+    Change::Pod(scene::typed(pod))
 }
 
 /// One test: others beside it would be counted too.

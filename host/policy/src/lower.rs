@@ -171,6 +171,7 @@ fn cause(cause: Cause) -> what_if::Cause {
         Cause::HostPorts => what_if::Cause::HostPorts,
         Cause::Volumes => what_if::Cause::Volumes,
         Cause::Unschedulable => what_if::Cause::Unschedulable,
-        Cause::Limits => what_if::Cause::Limits,
+        // The only limit that the oracle has is that of its work.
+        Cause::Limits | Cause::Budget => what_if::Cause::Limits,
     }
 }

@@ -9,8 +9,9 @@ use autoscaler_core::decision::{
     propose_growth, propose_removals, questions,
 };
 use autoscaler_core::model::{
-    AttachLimits, Group, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey, Resident, Residents,
-    Resources, Snapshot, Taint, TaintEffect, Template, Toleration, TolerationOperator,
+    AttachLimits, Group, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodAffinityTerm, PodClass,
+    PodKey, Resident, Residents, Resources, Snapshot, SpreadConstraint, Taint, TaintEffect, Template,
+    Toleration, TolerationOperator, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::{Placement, WhatIf, place_pending};
 use autoscaler_policy::{Binding, Decision};
@@ -62,17 +63,17 @@ fn size(cores: i64) -> Resources {
     }
 }
 
-fn class(cpu_milli: i64, tolerations: Vec<Toleration>) -> Arc<PodClass> {
+fn class(cpu_milli: i64, tolerations: Vec<Toleration>) -> PodClass {
     let requests = Resources {
         pods: 1,
         ..Resources::cpu_memory(cpu_milli, GIB)
     };
-    Arc::new(PodClass {
+    PodClass {
         namespace: "default".to_owned(),
         requests,
         tolerations,
         ..PodClass::default()
-    })
+    }
 }
 
 fn key(number: usize) -> PodKey {
@@ -125,9 +126,9 @@ fn waiting() -> Arc<Snapshot> {
         now_ms: NOW,
         seed: 7,
         classes: vec![
-            class(900, vec![]),
-            class(10_000, vec![toleration]),
-            class(64_000, vec![]),
+            class(900, vec![]).into(),
+            class(10_000, vec![toleration]).into(),
+            class(64_000, vec![]).into(),
         ],
         groups: vec![group("plain", 10), group("special", 3)],
         templates: vec![
@@ -200,6 +201,122 @@ fn waiting_pods_become_a_checked_plan_that_places_them() {
     assert_eq!(purchases(&plan), [(1, 2), (0, 3), (2, 3)]);
     let placed = placement.accept(&plan);
     assert_eq!(placed.len(), 21 + 3);
+}
+
+/// The checked plan of the built-in policies, and how many pods then have no place.
+fn plan_of(snapshot: Snapshot) -> (Vec<(u32, u32)>, u32) {
+    let mut placement = place_pending(&Arc::new(snapshot));
+    let everywhere = |_| true;
+    let question = questions::scale_up(&placement, &everywhere);
+    let Answer::ScaleUp(demand) = answer(decide(&built_in(&question), &placement, &question)) else {
+        panic!("another kind")
+    };
+    let question = questions::node_selection(&placement, &everywhere, demand.groups);
+    let Answer::NodeSelection(mix) = answer(decide(&built_in(&question), &placement, &question)) else {
+        panic!("another kind")
+    };
+    let plan = propose_growth(&question, &mix).unwrap();
+    let plan = check_growth(&placement, plan, &everywhere).unwrap();
+    placement.accept(&plan);
+    (purchases(&plan), placement.unplaced_pods())
+}
+
+fn web() -> (Labels, Option<LabelSelector>) {
+    let labels = Labels::from([("app".to_owned(), "web".to_owned())]);
+    let selector = LabelSelector {
+        match_labels: labels.clone(),
+        match_expressions: Vec::new(),
+    };
+    (labels, Some(selector))
+}
+
+/// Three groups, one to a zone, whose nodes have 10 cores; `full` nodes in each zone that have no room.
+fn three_zones(full: u32) -> Snapshot {
+    let mut snapshot = Snapshot {
+        now_ms: NOW,
+        ..Snapshot::default()
+    };
+    for (id, zone) in (0..).zip(["a", "b", "c"]) {
+        snapshot.groups.push(group(zone, 100));
+        let mut offered = template(id, "ten", 10, 100_000, vec![]);
+        offered.labels.insert("zone".to_owned(), zone.to_owned());
+        for number in 0..full {
+            let mut labels = offered.labels.clone();
+            let name = format!("{zone}{number}");
+            labels.insert("kubernetes.io/hostname".to_owned(), name.clone());
+            snapshot.nodes.push(Node {
+                name: name.clone(),
+                labels: labels.into(),
+                taints: Vec::new(),
+                allocatable: size(0),
+                attach_limits: Arc::default(),
+                unschedulable: false,
+                state: NodeState::Ready,
+                group: Some(id),
+                template: Some(id),
+                vpsie_node: Some(format!("prod/{name}")),
+                created_ms: NOW - 60 * MINUTE,
+                idle_since_ms: None,
+                protected: None,
+                hourly_micros: 100_000,
+                residents: Arc::default(),
+            });
+        }
+        snapshot.templates.push(offered);
+    }
+    snapshot
+}
+
+#[test]
+fn zonal_spread_gets_all_its_nodes_in_one_plan() {
+    for full in [0, 2] {
+        let mut snapshot = three_zones(full);
+        let (labels, selector) = web();
+        let mut class = class(1000, vec![]);
+        class.labels = labels;
+        class.topology_spread = vec![SpreadConstraint {
+            max_skew: 1,
+            topology_key: "zone".to_owned(),
+            when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
+            selector,
+            min_domains: 0,
+            honor_affinity: true,
+            honor_taints: false,
+        }];
+        snapshot.classes.push(class.into());
+        pods(&mut snapshot, 0, 30);
+        let plan = plan_of(snapshot);
+        assert_eq!(
+            plan,
+            (vec![(0, 1), (1, 1), (2, 1)], 0),
+            "{full} full nodes to a zone"
+        );
+    }
+}
+
+#[test]
+fn a_thousand_pods_that_keep_apart_get_a_thousand_nodes_in_one_plan() {
+    let mut snapshot = Snapshot {
+        now_ms: NOW,
+        groups: vec![group("plain", 2000)],
+        templates: vec![
+            template(0, "large", 8, 80_000, vec![]),
+            template(0, "small", 2, 20_000, vec![]),
+        ],
+        ..Snapshot::default()
+    };
+    let (labels, selector) = web();
+    let mut class = class(500, vec![]);
+    class.labels = labels;
+    class.pod_anti_affinity = vec![PodAffinityTerm {
+        selector,
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        namespaces: vec!["default".to_owned()],
+        sought_everywhere: false,
+    }];
+    snapshot.classes.push(class.into());
+    pods(&mut snapshot, 0, 1000);
+    assert_eq!(plan_of(snapshot), (vec![(1, 1000)], 0));
 }
 
 #[test]

@@ -45,7 +45,11 @@ fn snapshot(templates: &[TemplateCase], pods: &[u32]) -> Snapshot {
         catalogue: Catalogue {
             groups: vec![group],
             templates: rows.collect(),
-            allocatable: Vec::new(),
+            // A pod takes one unit, and the node has as many as it holds pods of the class that it holds most of.
+            allocatable: templates
+                .iter()
+                .map(|template| u64::from(template.4.iter().copied().max().unwrap_or(0)))
+                .collect(),
         },
         pending: Pending {
             classes: pods
@@ -57,7 +61,7 @@ fn snapshot(templates: &[TemplateCase], pods: &[u32]) -> Snapshot {
                     waiting_ms: 0,
                 })
                 .collect(),
-            requests: Vec::new(),
+            requests: vec![1; pods.len()],
             per_node: (0..pods.len())
                 .flat_map(|class| templates.iter().map(move |template| template.4[class]))
                 .collect(),
@@ -183,7 +187,7 @@ fn the_least_money_wins() {
             "each class its template",
             &[(100, 9, 0, 0, &[4, 0]), (100, 9, 0, 0, &[0, 4])],
             &[4, 8],
-            &[(1, 2, &[0]), (0, 1, &[])],
+            &[(0, 1, &[]), (1, 2, &[])],
         ),
     ];
     for (name, templates, pods, expected) in cases {

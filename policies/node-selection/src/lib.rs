@@ -1,15 +1,13 @@
 //! The built-in node-selection policy `cheapest-fit`: the least money that gives the demanded pods a place.
 //!
-//! For every group the oracle says how many nodes of each template the pods would use; the cheapest template
-//! that places most wins. What it leaves over is bought from the next best, and where the last node would
-//! stay half empty a smaller template takes its place if that is cheaper. The other templates that would do
-//! are named as fall-backs, cheapest first.
-//!
-//! Pods that have to spread over groups have no place in one group alone: at the end all groups are looked at together.
+//! For every group a linear program over patterns (what one node may hold) finds the mix of templates that covers
+//! the pods at the least price. The oracle then places the pods on the mixes of all groups together: what has no
+//! place is bought in addition, and single nodes are dropped or made smaller while everything keeps a place. The
+//! other templates that would do are named as fall-backs, cheapest first.
 
-mod candidate;
 mod decide;
-mod together;
+mod plan;
+mod problem;
 
 use policy_sdk::node_selection::{Mix, Snapshot};
 use policy_sdk::{Description, NodeSelection, PolicyError};
@@ -22,7 +20,7 @@ const SCHEMA: &str = include_str!("../config.schema.json");
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Config {
-    /// Whether the last nodes of a group may be of a smaller template.
+    /// Whether the nodes of a group may be of several templates.
     pub mix_templates: bool,
 }
 

@@ -3,15 +3,17 @@
 use crate::Config;
 use crate::budget::Budget;
 use crate::refusal;
+use crate::sharing::Sharing;
 use policy_sdk::scale_up::{Demand, Snapshot};
 use policy_sdk::{ClassCount, GroupDemand, Reason, Rejection};
 use std::cmp::Reverse;
 
 /// A group for a class, by the template that holds the class best.
 #[derive(Clone, Copy, Debug)]
-struct Offer {
-    group: u32,
-    per_node: u32,
+pub(crate) struct Offer {
+    pub(crate) group: u32,
+    pub(crate) template: u32,
+    pub(crate) per_node: u32,
     hourly_micros: u64,
     failing: bool,
 }
@@ -20,6 +22,7 @@ pub(crate) fn decide(snapshot: &Snapshot, config: &Config) -> Demand {
     let mut state = State::new(snapshot);
     let mut rejections = Vec::new();
     let mut refusals = refusal::Refusals::new(snapshot);
+    let mut sharing = Sharing::new(snapshot);
     for class in by_priority(snapshot) {
         let row = &snapshot.pending.classes[class as usize];
         if row.waiting_ms < u64::from(config.min_wait_seconds) * 1000 {
@@ -35,7 +38,17 @@ pub(crate) fn decide(snapshot: &Snapshot, config: &Config) -> Demand {
             });
             continue;
         }
-        let left = state.place(class, u64::from(row.unplaced));
+        let pods = u64::from(row.unplaced);
+        let shares = sharing.shares(class, pods);
+        let left = if shares.is_empty() {
+            state.place(class, pods, None)
+        } else {
+            // What a group has no room for, no other may take: the pods have to be spread.
+            shares
+                .into_iter()
+                .map(|(group, pods)| state.place(class, pods, Some(group)))
+                .sum()
+        };
         if left > 0 {
             rejections.push(Rejection {
                 class,
@@ -82,9 +95,11 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Gives as many pods as possible to groups, cheapest first, and returns how many are left.
-    fn place(&mut self, class: u32, mut pods: u64) -> u64 {
+    /// Gives as many pods as possible to groups, cheapest first, and returns how many are left. With `only`, no
+    /// other group is asked.
+    fn place(&mut self, class: u32, mut pods: u64, only: Option<u32>) -> u64 {
         let mut offers = offers(self.snapshot, class);
+        offers.retain(|offer| only.is_none_or(|group| offer.group == group));
         while pods > 0 {
             let spare = self.spare_nodes();
             let best = offers
@@ -171,7 +186,7 @@ fn room_of(snapshot: &Snapshot, group: u32) -> u32 {
 }
 
 /// For each group the template that holds the class at the least cost per pod.
-fn offers(snapshot: &Snapshot, class: u32) -> Vec<Offer> {
+pub(crate) fn offers(snapshot: &Snapshot, class: u32) -> Vec<Offer> {
     let mut offers = Vec::new();
     for group in (0..).take(snapshot.catalogue.groups.len()) {
         let best = snapshot
@@ -183,6 +198,7 @@ fn offers(snapshot: &Snapshot, class: u32) -> Vec<Offer> {
                 let failing = template.failures > 0;
                 (per_node > 0).then_some(Offer {
                     group,
+                    template: number,
                     per_node,
                     hourly_micros: template.hourly_micros,
                     failing,
@@ -191,7 +207,11 @@ fn offers(snapshot: &Snapshot, class: u32) -> Vec<Offer> {
             .min_by(|a, b| {
                 let cost =
                     |this: &Offer, other: &Offer| u128::from(this.hourly_micros) * u128::from(other.per_node);
-                a.failing.cmp(&b.failing).then(cost(a, b).cmp(&cost(b, a)))
+                // At one price per pod the larger node: a limit counts nodes.
+                a.failing
+                    .cmp(&b.failing)
+                    .then(cost(a, b).cmp(&cost(b, a)))
+                    .then(b.per_node.cmp(&a.per_node))
             });
         offers.extend(best);
     }

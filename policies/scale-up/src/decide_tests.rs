@@ -87,6 +87,19 @@ fn summary(demand: &Demand) -> Vec<(u32, Vec<(u32, u32)>)> {
         .collect()
 }
 
+/// Everything fits the first nodes that are offered.
+fn first_takes_all(question: &policy_sdk::what_if::Question) -> Outcome {
+    Outcome {
+        used: (0..question.additions.len())
+            .map(|at| u32::from(at == 0))
+            .collect(),
+        unplaced: Vec::new(),
+        hourly_delta_micros: 0,
+        cpu_permille: 0,
+        memory_permille: 0,
+    }
+}
+
 fn refused_by(cause: Cause) -> impl Fn(&policy_sdk::what_if::Question) -> Outcome {
     move |question| Outcome {
         used: vec![0; question.additions.len()],
@@ -163,7 +176,8 @@ fn pods_go_where_their_place_costs_least() {
         ("nothing waits", &[ok(100)], &[(0, &[2])], &[]),
     ];
     for (name, templates, classes, expected) in cases {
-        let demand = decide(&snapshot(templates, classes), &Config::default());
+        let snapshot = snapshot(templates, classes);
+        let demand = with_oracle(first_takes_all, move || decide(&snapshot, &Config::default()));
         let expected: Vec<_> = expected
             .iter()
             .map(|(group, pods)| (*group, pods.to_vec()))
@@ -307,5 +321,33 @@ fn young_pods_wait() {
             code,
             "{seconds}"
         );
+    }
+}
+
+#[test]
+fn pods_that_have_to_spread_are_shared_among_groups() {
+    // Nodes that the oracle uses of each group, demand.
+    type Case<'a> = (&'a [u32], &'a [(u32, u32)], &'a str);
+    let cases: [Case<'_>; 3] = [
+        (&[2, 2, 2], &[(0, 10), (1, 10), (2, 10)], "evenly"),
+        (&[0, 3, 3], &[(1, 15), (2, 15)], "one zone is ahead"),
+        (&[6, 0, 0], &[(0, 30)], "nothing forces it"),
+    ];
+    for (used, expected, why) in cases {
+        let snapshot = snapshot(
+            &[(100, 10, 0, 0), (100, 10, 0, 0), (100, 10, 0, 0)],
+            &[(30, &[5, 5, 5])],
+        );
+        let used = used.to_vec();
+        let oracle = move |question: &policy_sdk::what_if::Question| Outcome {
+            used: used.clone(),
+            ..first_takes_all(question)
+        };
+        let demand = with_oracle(oracle, move || decide(&snapshot, &Config::default()));
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(group, pods)| (*group, vec![(0, *pods)]))
+            .collect();
+        assert_eq!(summary(&demand), expected, "{why}");
     }
 }

@@ -3,11 +3,13 @@
 //!
 //! Classes are served by priority. The cost of a class in a group is that of the nodes which have to come in
 //! *addition* to those that earlier classes already call for, so that small classes share a node. What the
-//! cheapest group has no room for goes to the next. A class that gets nothing is told why, group by group.
+//! cheapest group has no room for goes to the next. A class that has to spread over groups (zones, as a rule) is
+//! shared among them. A class that gets nothing is told why, group by group.
 
 mod budget;
 mod decide;
 mod refusal;
+mod sharing;
 
 use policy_sdk::scale_up::{Demand, Snapshot};
 use policy_sdk::{Description, PolicyError, ScaleUp};

@@ -2,6 +2,9 @@
 
 use crate::what_if::{Outcome, Question};
 use std::cell::RefCell;
+use std::panic::resume_unwind;
+use std::sync::mpsc;
+use std::thread;
 
 type Oracle = Box<dyn Fn(&Question) -> Outcome>;
 
@@ -15,6 +18,32 @@ pub fn with_oracle<R>(oracle: impl Fn(&Question) -> Outcome + 'static, test: imp
     let result = test();
     ORACLE.set(before);
     result
+}
+
+/// The same with an oracle that borrows: the policy runs in a thread of its own, and asks across.
+///
+/// # Panics
+/// Where the policy does.
+pub fn with_borrowed_oracle<R: Send>(
+    oracle: impl Fn(&Question) -> Outcome,
+    test: impl FnOnce() -> R + Send,
+) -> R {
+    let (ask, asked) = mpsc::channel::<Question>();
+    let (tell, told) = mpsc::channel::<Outcome>();
+    thread::scope(move |scope| {
+        let policy = scope.spawn(move || {
+            let across = move |question: &Question| {
+                // Where the other side is gone, it panicked, and that is what is reported.
+                drop(ask.send(question.clone()));
+                told.recv().unwrap_or_else(|_| panic!("the oracle is gone"))
+            };
+            with_oracle(across, test)
+        });
+        for question in asked {
+            drop(tell.send(oracle(&question)));
+        }
+        policy.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 /// Answers from the oracle of the running test.

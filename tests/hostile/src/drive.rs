@@ -212,7 +212,7 @@ fn verdicts(state: &State) -> Vec<Result<(), Cause>> {
 }
 
 fn steps_can_be_taken_back(placement: &Placement, dice: &mut Dice<'_>) -> usize {
-    let mut state = placement.state.clone();
+    let mut state = placement.state().clone();
     let (before, mark, nodes) = (verdicts(&state), state.mark(), state.nodes());
     let templates = TemplateId::try_from(state.snapshot().templates.len()).unwrap_or(TemplateId::MAX);
     for template in 0..templates {

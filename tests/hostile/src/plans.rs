@@ -66,7 +66,10 @@ pub(crate) fn within_limits(snapshot: &Snapshot, plan: &Plan<Checked>) {
             }
             Action::Remove { node, .. } => {
                 assert!(removed.insert(*node), "a node that goes twice");
-                let group = snapshot.nodes[*node as usize].group.expect("a node of a group") as usize;
+                let Some(group) = snapshot.nodes[*node as usize].group else {
+                    panic!("a node that is not ours");
+                };
+                let group = group as usize;
                 sizes[group] -= 1;
                 let min = i128::from(snapshot.groups[group].min);
                 assert!(sizes[group] >= min, "a group below its minimum");

@@ -11,7 +11,7 @@ use autoscaler_core::decision::{
     RebalanceStep, Rejection, WhatIfQuestion,
 };
 use policy_sdk as sdk;
-use policy_sdk::testing::with_oracle;
+use policy_sdk::testing::with_borrowed_oracle;
 use policy_sdk::{NodeSelection, Rebalance, ScaleUp, what_if};
 use serde::de::DeserializeOwned;
 
@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 ///
 /// # Panics
 /// Where the policy asks the oracle a question that makes no sense: the SDK's stand-in for the host cannot say so.
-pub fn answer(question: &Question, config: &str, oracle: impl Oracle + 'static) -> Result<Answer> {
+pub fn answer(question: &Question, config: &str, oracle: impl Oracle) -> Result<Answer> {
     let ask = move |question: &what_if::Question| match oracle.what_if(&read_question(question)) {
         Ok((outcome, _)) => what_if::Outcome {
             used: outcome.used,
@@ -33,7 +33,7 @@ pub fn answer(question: &Question, config: &str, oracle: impl Oracle + 'static) 
         },
         Err(text) => panic!("the oracle refuses a question: {text}"),
     };
-    with_oracle(ask, || decide(question, config))
+    with_borrowed_oracle(ask, || decide(question, config))
 }
 
 fn decide(question: &Question, config: &str) -> Result<Answer> {
@@ -196,7 +196,7 @@ fn leftover(leftover: Leftover) -> what_if::Leftover {
         Cause::HostPorts => what_if::Cause::HostPorts,
         Cause::Volumes => what_if::Cause::Volumes,
         Cause::Unschedulable => what_if::Cause::Unschedulable,
-        Cause::Limits => what_if::Cause::Limits,
+        Cause::Limits | Cause::Budget => what_if::Cause::Limits,
     };
     what_if::Leftover {
         class: leftover.class,

@@ -217,7 +217,7 @@ fn moved(placement: &Placement, plan: &Plan<Checked>) -> Assignment {
     }
     let mut homes = Vec::new();
     for (node, _) in (0..).zip(&snapshot.nodes) {
-        for (class, pods) in placement.state.arrivals(node) {
+        for (class, pods) in placement.state().arrivals(node) {
             let waiting = homeless.entry(*class).or_default();
             for _ in 0..*pods {
                 homes.extend(waiting.pop_front().map(|pod| (pod, Home::Existing(node))));

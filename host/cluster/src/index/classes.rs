@@ -1,12 +1,14 @@
 //! Classes of pods, each kept once and known by a number as long as a pod has it.
 
 use autoscaler_core::model::{ClassKey, PodClass};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// The classes that pods have, by their content.
+/// The classes that pods have. Most events bring one that is known: it is found by its hash, in one step however many
+/// there are. Their order is for snapshots.
 #[derive(Default)]
 pub(crate) struct Classes {
+    by_hash: HashMap<Arc<PodClass>, ClassKey>,
     by_content: BTreeMap<Arc<PodClass>, ClassKey>,
     /// By number; free ones hold nothing.
     slots: Vec<Option<Slot>>,
@@ -21,7 +23,7 @@ struct Slot {
 impl Classes {
     /// The number of the class for one more pod. Whoever gets it gives it back by [`Self::release`].
     pub(super) fn take(&mut self, class: PodClass) -> ClassKey {
-        if let Some(known) = self.by_content.get(&class).copied() {
+        if let Some(known) = self.by_hash.get(&class).copied() {
             if let Some(slot) = &mut self.slots[known as usize] {
                 slot.pods += 1;
             }
@@ -42,6 +44,7 @@ impl Classes {
                 ClassKey::try_from(self.slots.len() - 1).unwrap_or(ClassKey::MAX)
             }
         };
+        self.by_hash.insert(class.clone(), key);
         self.by_content.insert(class, key);
         key
     }
@@ -54,6 +57,7 @@ impl Classes {
         if let Some(one) = slot {
             one.pods -= 1;
             if one.pods == 0 {
+                self.by_hash.remove(&one.class);
                 self.by_content.remove(&one.class);
                 *slot = None;
                 self.free.push(key);

@@ -28,6 +28,9 @@ impl Builder<'_> {
             self.snapshot.class_ids[key as usize] = ClassId::try_from(classes.len()).unwrap_or(ClassId::MAX);
             classes.push(class.clone());
         }
+        // Numbers that nobody has any more tell nothing.
+        let used = self.snapshot.class_ids.iter().rposition(|id| *id != ClassId::MAX);
+        self.snapshot.class_ids.truncate(used.map_or(0, |last| last + 1));
         classes.extend(starting.map(|daemon| Arc::new(daemon.clone())));
         for (template, starters) in self.snapshot.templates.iter_mut().zip(&self.starters) {
             let numbers = starters.iter().filter_map(|at| {

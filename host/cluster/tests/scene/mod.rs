@@ -57,8 +57,8 @@ pub(crate) fn folded(size: Size) -> (Arc<Index>, Inputs) {
     (index, inputs)
 }
 
-fn typed<K: serde::de::DeserializeOwned>(object: Value) -> Arc<K> {
-    Arc::new(serde_json::from_value(object).expect("an object"))
+pub(crate) fn typed<K: serde::de::DeserializeOwned>(object: Value) -> Arc<K> {
+    Arc::new(serde_json::from_value(object).unwrap_or_else(|error| panic!("{error}")))
 }
 
 /// A node for each pod, as if by chance.
@@ -89,7 +89,7 @@ fn vpsie_node(number: usize) -> Value {
 }
 
 /// A node of 16 cores.
-pub(crate) fn node(number: usize) -> Value {
+fn node(number: usize) -> Value {
     let name = format!("node-{number:05}");
     json!({
         "metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {
@@ -103,8 +103,9 @@ pub(crate) fn node(number: usize) -> Value {
     })
 }
 
-/// A pod of one of so many applications. Those that run ask for little, those that wait for more than a node has left.
-/// Every fifth application spreads over zones, every seventh keeps to different nodes, every third chooses a pool.
+/// A pod of one of so many applications. Those that run ask for little, those that wait for more than a node of the
+/// cluster has. Every fifth application spreads over zones, every seventh keeps to different nodes, every third chooses
+/// a pool.
 pub(crate) fn pod(number: usize, classes: usize, node: Option<usize>) -> Value {
     let app = number % classes;
     let kind = if node.is_some() { "runs" } else { "waits" };
@@ -113,7 +114,7 @@ pub(crate) fn pod(number: usize, classes: usize, node: Option<usize>) -> Value {
     let cpu = if node.is_some() {
         100 + app % 9 * 40
     } else {
-        14_000
+        17_000
     };
     let mut spec = json!({
         "containers": [{"name": "c", "resources": {"requests": {"cpu": format!("{cpu}m"), "memory": "512Mi"}}}],
@@ -121,15 +122,15 @@ pub(crate) fn pod(number: usize, classes: usize, node: Option<usize>) -> Value {
     if let Some(node) = node {
         spec["nodeName"] = json!(format!("node-{node:05}"));
     }
-    if app % 5 == 0 {
+    if app.is_multiple_of(5) {
         spec["topologySpreadConstraints"] = json!([{"maxSkew": 1000, "topologyKey": "topology.kubernetes.io/zone",
             "whenUnsatisfiable": "DoNotSchedule", "labelSelector": own}]);
     }
-    if app % 7 == 0 {
+    if app.is_multiple_of(7) {
         spec["affinity"] = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
             {"topologyKey": "kubernetes.io/hostname", "labelSelector": own}]}});
     }
-    if app % 3 == 0 && node.is_some() {
+    if app.is_multiple_of(3) && node.is_some() {
         spec["nodeSelector"] = json!({"pool": format!("pool-{}", app % 5)});
     }
     let waits = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",

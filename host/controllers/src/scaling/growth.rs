@@ -245,7 +245,7 @@ fn answers(snapshot: &Snapshot, growth: &Growth) -> BTreeMap<PodId, (&'static st
     let mut answers = BTreeMap::new();
     let placement = &growth.placement;
     for (pod, node) in &growth.placed {
-        let Some(template) = placement.state.imagined(*node) else {
+        let Some(template) = placement.state().imagined(*node) else {
             continue;
         };
         let id = snapshot.templates[template as usize].group;
@@ -265,6 +265,15 @@ fn answers(snapshot: &Snapshot, growth: &Growth) -> BTreeMap<PodId, (&'static st
                 *pod,
                 (NOT_TRIGGERED, format!("pod didn't trigger scale-up: {why}")),
             );
+        }
+    }
+    for left in &placement.postponed {
+        let note = format!(
+            "pod didn't trigger scale-up yet: WorkLimit: {}",
+            left.cause.text()
+        );
+        for pod in &left.pods {
+            answers.insert(*pod, (NOT_TRIGGERED, note.clone()));
         }
     }
     answers

@@ -5,7 +5,7 @@ use crate::model::{Group, GroupId, Snapshot, Template, TemplateId};
 use crate::packing::Placement;
 
 /// How many nodes one plan may buy: what goes beyond waits for the next loop, which sees how this one went.
-pub const MAX_NODES_PER_PLAN: u32 = 1000;
+pub const MAX_NODES_PER_PLAN: u32 = 5000;
 
 /// Trims the purchases of a plan to what the groups, the cluster and back-off allow. `partition` tells which
 /// groups the policy speaks for.

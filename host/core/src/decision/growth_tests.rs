@@ -1,6 +1,6 @@
 //! The checker of growth against a table of cases.
 
-use super::{Action, Plan, Proposed, Reason, check_growth};
+use super::{Action, MAX_NODES_PER_PLAN, Plan, Proposed, Reason, check_growth};
 use crate::model::TemplateId;
 use crate::packing::place_pending;
 use crate::testing::{Cluster, pod};
@@ -33,7 +33,7 @@ fn codes<Stage>(plan: &Plan<Stage>) -> Vec<&str> {
 fn growing() -> Cluster {
     let mut cluster = Cluster::default();
     cluster.snapshot.now_ms = 1000;
-    let (a, b) = (cluster.group("a", 0, 5), cluster.group("b", 0, 2000));
+    let (a, b) = (cluster.group("a", 0, 5), cluster.group("b", 0, 9000));
     let first = cluster.template_of(a, "small", 2000, &[]);
     cluster.template_of(a, "large", 4000, &[]);
     cluster.template_of(b, "other", 4000, &[]);
@@ -79,8 +79,8 @@ fn growth() {
         (|_| {}, vec![buy(0, 0, &[])], vec![], &["NothingToBuy"], "no node"),
         (
             |_| {},
-            vec![buy(2, 1500, &[])],
-            vec![(2, 1000)],
+            vec![buy(2, 7500, &[])],
+            vec![(2, MAX_NODES_PER_PLAN)],
             &["PlanSize"],
             "a plan has an end",
         ),
@@ -191,7 +191,7 @@ fn growth_of_one_partition_counts_for_the_next() {
     assert!(
         placed
             .iter()
-            .all(|(_, node)| placement.state.imagined(*node) == Some(1))
+            .all(|(_, node)| placement.state().imagined(*node) == Some(1))
     );
     assert_eq!((placement.unplaced_pods(), placement.bought(0)), (1, 2));
     let plan = check_growth(&placement, Plan::propose(vec![buy(2, 9, &[])]), &|group| {

@@ -163,6 +163,8 @@ pub enum Cause {
     Volumes,
     Unschedulable,
     Limits,
+    /// Nobody knows: the decision may not take more work.
+    Budget,
 }
 
 impl Cause {
@@ -178,6 +180,7 @@ impl Cause {
             Self::Volumes => "a volume of the pod is not bound yet, elsewhere, in use, or one too many",
             Self::Unschedulable => "the node is unschedulable",
             Self::Limits => "a limit is reached",
+            Self::Budget => "the decision ran out of its budget of work before this pod's turn",
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     Catalogue, ClassRow, Context, Fleet, GroupDemand, GroupRow, NodeFlags, Pending, Question, TemplateRow,
 };
 use crate::model::{ClassId, GroupId, Labels, NodeId, NodeState, Resources, Snapshot, TemplateId};
-use crate::packing::{Placement, Unplaced, per_new_node, permille};
+use crate::packing::{Placement, State, Unplaced, per_new_node, permille};
 
 /// Which node groups shall grow, for which pods? `partition` tells the groups that are asked about.
 pub fn scale_up(placement: &Placement, partition: &dyn Fn(GroupId) -> bool) -> Question {
@@ -153,7 +153,7 @@ fn pending(placement: &Placement, catalogue: &Catalogue) -> Pending {
         .iter()
         .map(|template| template.headroom > 0)
         .collect();
-    let per_node = per_new_node(&mut placement.state.clone(), &class_ids, &growable);
+    let per_node = placement.try_out(|state| per_new_node(state, &class_ids, &growable));
     Pending {
         classes: placement
             .unplaced
@@ -189,6 +189,7 @@ fn class_row(snapshot: &Snapshot, unplaced: &Unplaced) -> ClassRow {
 fn fleet(placement: &Placement, partition: &dyn Fn(GroupId) -> bool) -> Fleet {
     let snapshot = placement.snapshot();
     let budgets = Budgets::new(snapshot);
+    let state = placement.state();
     let mut fleet = Fleet::default();
     for (id, node) in (0..).zip(&snapshot.nodes) {
         let Some(group_id) = node.group.filter(|group| partition(*group)) else {
@@ -197,9 +198,8 @@ fn fleet(placement: &Placement, partition: &dyn Fn(GroupId) -> bool) -> Fleet {
         let Some(group) = snapshot.groups.get(group_id as usize) else {
             continue;
         };
-        let load = load(placement, id);
-        let blocked =
-            !group.may_shrink || node.protected.is_some() || budgets.claims(&placement.state, id).is_err();
+        let load = load(&state, id);
+        let blocked = !group.may_shrink || node.protected.is_some() || budgets.claims(&state, id).is_err();
         fleet.names.push(node.name.clone());
         fleet.node_ids.push(id);
         fleet.group.push(group_id);
@@ -245,17 +245,17 @@ struct Load {
 }
 
 /// What the node carries besides DaemonSets and the like.
-fn load(placement: &Placement, node: NodeId) -> Load {
-    let snapshot = placement.snapshot();
+fn load(state: &State, node: NodeId) -> Load {
+    let snapshot = state.snapshot();
     let mut load = Load {
         requests: Resources::default(),
         pods: 0,
     };
-    let residents = placement.state.residents(node).iter();
+    let residents = state.residents(node).iter();
     let residents = residents
         .filter(|pods| pods.moving > 0)
         .map(|pods| (pods.class, pods.moving));
-    for (class, pods) in residents.chain(placement.state.arrivals(node).iter().copied()) {
+    for (class, pods) in residents.chain(state.arrivals(node).iter().copied()) {
         load.requests
             .add_scaled(&snapshot.classes[class as usize].requests, i64::from(pods));
         load.pods = load.pods.saturating_add(pods);

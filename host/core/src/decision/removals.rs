@@ -7,7 +7,7 @@
 use super::budgets::{Budgets, Objection};
 use super::{Action, Checked, Kind, Note, NoteCode, Plan, Proposed, Reason, Refusal};
 use crate::model::{Group, Node, NodeId, NodeState, Snapshot};
-use crate::packing::{Placement, State, fill};
+use crate::packing::{PLACEMENT_STEPS, Placement, State, Work, fill};
 use std::collections::BTreeSet;
 
 /// Drops the removals of a plan that are not safe. Steps keep their batches and come out in batch order.
@@ -47,28 +47,31 @@ pub fn check_removals(placement: &Placement, plan: Plan<Proposed>) -> Result<Pla
     // The order in which they will be carried out; the policy's own within a batch.
     steps.sort_by_key(|(batch, _, _)| *batch);
 
-    let mut trial = Trial {
-        snapshot,
-        state: placement.state.clone(),
-        budgets: Budgets::new(snapshot),
-        current: snapshot.groups.iter().map(|group| group.current).collect(),
-        left: snapshot.removal_budget,
-    };
-    trial.make_way();
     let (mut actions, mut notes) = (Vec::new(), Vec::new());
-    for (batch, node, reason) in steps {
-        match trial.remove(node) {
-            Ok(()) => actions.push(Action::Remove {
-                node,
-                batch,
-                reason: reason.clone(),
-            }),
-            Err((code, text)) => notes.push(Note {
-                subject: snapshot.nodes[node as usize].name.clone(),
-                reason: Reason::new(code.as_str(), text),
-            }),
+    placement.try_out(|state| {
+        let mut trial = Trial {
+            snapshot,
+            state,
+            budgets: Budgets::new(snapshot),
+            current: snapshot.groups.iter().map(|group| group.current).collect(),
+            left: snapshot.removal_budget,
+            work: Work::new(PLACEMENT_STEPS),
+        };
+        trial.make_way();
+        for (batch, node, reason) in steps {
+            match trial.remove(node) {
+                Ok(()) => actions.push(Action::Remove {
+                    node,
+                    batch,
+                    reason: reason.clone(),
+                }),
+                Err((code, text)) => notes.push(Note {
+                    subject: snapshot.nodes[node as usize].name.clone(),
+                    reason: Reason::new(code.as_str(), text),
+                }),
+            }
         }
-    }
+    });
     Ok(plan.checked(actions, notes))
 }
 
@@ -76,12 +79,14 @@ type Objected = (NoteCode, String);
 
 struct Trial<'a> {
     snapshot: &'a Snapshot,
-    state: State,
+    state: &'a mut State,
     budgets: Budgets,
     /// Nodes of each group, the removals so far taken off.
     current: Vec<u32>,
     /// Removals that this loop has left.
     left: u32,
+    /// A removal that the budget does not let us judge is not made.
+    work: Work,
 }
 
 impl Trial<'_> {
@@ -94,7 +99,7 @@ impl Trial<'_> {
         may_go(node, group)?;
         let claims = self
             .budgets
-            .claims(&self.state, id)
+            .claims(self.state, id)
             .map_err(|objection| self.explain(&objection))?;
         if self.current[at] <= group.min {
             return Err((
@@ -127,7 +132,7 @@ impl Trial<'_> {
             displaced.sort_by_key(|(class, _)| self.state.rank(*class));
             let homes = self.running_nodes();
             for (class, pods) in displaced {
-                fill(&mut self.state, class, pods, &homes, &mut []);
+                fill(self.state, class, pods, &homes, &mut self.work);
             }
         }
     }
@@ -145,11 +150,11 @@ impl Trial<'_> {
         displaced.sort_by_key(|(class, _)| self.state.rank(*class));
         let homes = self.running_nodes();
         for (class, pods) in displaced {
-            let filled = fill(&mut self.state, class, pods, &homes, &mut []);
+            let filled = fill(self.state, class, pods, &homes, &mut self.work);
             if filled.left > 0 {
                 self.state.rollback(mark);
                 let namespace = &self.snapshot.classes[class as usize].namespace;
-                let (left, cause) = (filled.left, filled.cause);
+                let (left, cause) = (filled.left, filled.cause());
                 let text = format!("{left} pods of namespace {namespace} find no other place: {cause:?}");
                 return Err((NoteCode::NoPlaceToMovePods, text));
             }

@@ -157,6 +157,7 @@ mod tests {
     use crate::model::{
         HostPort, LabelSelector, PodAffinityTerm, PodClass, SpreadConstraint, WhenUnsatisfiable,
     };
+    use crate::packing::Work;
     use crate::testing::{Cluster, pod, selector, taint};
 
     fn spread(key: &str, max_skew: i32) -> SpreadConstraint {
@@ -374,7 +375,7 @@ mod tests {
             let mut state = cluster.state();
             assert_eq!(per_new_node(&mut state, &[class], &[true]), [expected], "{why}");
             let node = state.add_node(0);
-            let filled = crate::packing::fill(&mut state, class, 100, &[node], &mut []);
+            let filled = crate::packing::fill(&mut state, class, 100, &[node], &mut Work::new(1000));
             assert_eq!(100 - filled.left, expected, "{why}: filling one");
         }
     }

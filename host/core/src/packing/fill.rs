@@ -1,9 +1,14 @@
-//! Filling: the pods of one class go onto the first nodes that take them.
+//! Filling: pods go onto the nodes that are there, and then onto new ones.
 //!
-//! A node that refuses for lack of room stays full, so one pass is enough for most classes. Spread and affinity
-//! can open a node again once a pod lands elsewhere: those classes go round until a whole pass changes nothing.
+//! Classes of one priority are placed together. On nodes that are there the largest go first, each on the first
+//! node that takes it, much as the scheduler would. On new nodes those come first whose place depends on other
+//! pods, by the same rule; the others fill the nodes up in the way that wastes least (see `pack`).
 
 use super::State;
+use super::field::Field;
+use super::pack::pack;
+use super::run::Run;
+use super::work::Work;
 use crate::decision::Cause;
 use crate::model::{ClassId, NodeId, TemplateId};
 
@@ -22,18 +27,35 @@ pub(crate) struct Filled {
     /// In the order of placing; a node may occur more than once.
     pub(crate) placed: Vec<(NodeId, u32)>,
     pub(crate) left: u32,
-    /// The rule that refused most nodes in the end; meaningful where pods are left.
-    pub(crate) cause: Cause,
-    /// Steps of one class tried on one node.
-    pub(crate) work: u64,
+    /// Refusals of nodes, meaningful where pods are left.
+    pub(super) tally: Tally,
+    /// The budget ended the search.
+    pub(super) cut: bool,
 }
 
-/// Pods of a class that look for a place on these nodes, the first preferred.
+impl Filled {
+    /// The rule that refused most nodes in the end; meaningful where pods are left.
+    pub(crate) fn cause(&self) -> Cause {
+        if self.cut {
+            Cause::Budget
+        } else {
+            self.tally.most()
+        }
+    }
+
+    fn extend(&mut self, again: Self) {
+        self.placed.extend(again.placed);
+        (self.left, self.tally, self.cut) = (again.left, again.tally, again.cut);
+    }
+}
+
+/// Pods of a class that look for a place.
 #[derive(Clone, Debug)]
-pub(crate) struct Lot<'a> {
+pub(crate) struct Lot {
     pub(crate) class: ClassId,
     pub(crate) pods: u32,
-    pub(crate) nodes: &'a [NodeId],
+    /// The nodes that are there, by their number among the fields; none where only new ones are asked.
+    pub(crate) field: Option<usize>,
     /// The node that is promised to the one pod of the lot: it is tried first.
     pub(crate) promised: Option<NodeId>,
 }
@@ -47,166 +69,175 @@ pub(crate) struct FilledLots {
     pub(crate) order: Vec<(usize, NodeId, u32)>,
 }
 
-/// Places lots in the order given. What one lot lacks, a later one may bring (company, a domain that catches
+/// Places lots, which come by rank. What one lot lacks, a later one may bring (company, a domain that catches
 /// up, a node that its promised pod cannot have): lots that could profit are tried again until nothing moves any more.
-pub(crate) fn fill_all(state: &mut State, lots: &[Lot<'_>], offers: &mut [Offer]) -> FilledLots {
-    let mut all = FilledLots {
-        lots: Vec::with_capacity(lots.len()),
+pub(crate) fn fill_all(
+    state: &mut State,
+    lots: &[Lot],
+    fields: &mut [Field],
+    offers: &mut [Offer],
+    work: &mut Work,
+) -> FilledLots {
+    let mut all = Filling {
+        results: lots
+            .iter()
+            .map(|lot| Filled {
+                placed: Vec::new(),
+                left: lot.pods,
+                tally: Tally::default(),
+                cut: false,
+            })
+            .collect(),
         order: Vec::new(),
     };
+    let priority = |state: &State, lot: &Lot| state.snapshot().classes[lot.class as usize].priority;
     let mut given_up = false;
-    for (at, lot) in lots.iter().enumerate() {
-        let kept = lot.promised.filter(|node| state.keep_promise(lot.class, *node));
-        given_up |= lot.promised.is_some() && kept.is_none();
-        let pods = if kept.is_some() { 0 } else { lot.pods };
-        let mut filled = fill(state, lot.class, pods, lot.nodes, offers);
-        filled.placed.extend(kept.map(|node| (node, 1)));
-        all.order
-            .extend(filled.placed.iter().map(|(node, pods)| (at, *node, *pods)));
-        all.lots.push(filled);
+    let mut begin = 0;
+    while begin < lots.len() {
+        let tier = priority(state, &lots[begin]);
+        let end = lots[begin..]
+            .iter()
+            .position(|lot| priority(state, lot) != tier)
+            .map_or(lots.len(), |end| begin + end);
+        for (at, lot) in (begin..end).zip(&lots[begin..end]) {
+            given_up |= lot
+                .promised
+                .is_some_and(|node| !all.keep_promise(state, at, lot, node));
+            all.run(state, at, lot, fields, &mut [], work);
+        }
+        let is_plain = |state: &State, lot: &Lot| state.tables().is_plain(lot.class);
+        for (at, lot) in (begin..end).zip(&lots[begin..end]) {
+            if !is_plain(state, lot) {
+                all.run(state, at, lot, &mut [], offers, work);
+            }
+        }
+        let plain: Vec<usize> = (begin..end).filter(|at| is_plain(state, &lots[*at])).collect();
+        all.pack(state, lots, &plain, offers, work);
+        begin = end;
     }
     let mut moved = true;
-    while moved {
+    while moved && !work.is_spent() {
         moved = false;
-        for (at, (lot, result)) in lots.iter().zip(&mut all.lots).enumerate() {
-            let may_profit = given_up || state.tables().links.of(lot.class).may_reconsider();
-            if result.left == 0 || !may_profit {
-                continue;
+        for (at, lot) in lots.iter().enumerate() {
+            if given_up || state.tables().links.of(lot.class).may_reconsider() {
+                moved |= all.run(state, at, lot, fields, offers, work);
             }
-            let again = fill(state, lot.class, result.left, lot.nodes, offers);
-            moved |= again.left < result.left;
-            all.order
-                .extend(again.placed.iter().map(|(node, pods)| (at, *node, *pods)));
-            result.placed.extend(again.placed);
-            (result.left, result.cause) = (again.left, again.cause);
-            result.work += again.work;
         }
         given_up = false;
     }
-    all
+    FilledLots {
+        lots: all.results,
+        order: all.order,
+    }
 }
 
-/// Places up to `wanted` pods of the class on the given nodes in order, then on the offers in order.
+struct Filling {
+    results: Vec<Filled>,
+    order: Vec<(usize, NodeId, u32)>,
+}
+
+impl Filling {
+    /// A pod gets the node that is promised to it, if it can. Whether it did.
+    fn keep_promise(&mut self, state: &mut State, at: usize, lot: &Lot, node: NodeId) -> bool {
+        let kept = state.keep_promise(lot.class, node);
+        if kept {
+            self.results[at].placed.push((node, 1));
+            self.results[at].left = 0;
+            self.order.push((at, node, 1));
+        }
+        kept
+    }
+
+    /// Tries what is left of a lot. Whether anything found a place.
+    fn run(
+        &mut self,
+        state: &mut State,
+        at: usize,
+        lot: &Lot,
+        fields: &mut [Field],
+        offers: &mut [Offer],
+        work: &mut Work,
+    ) -> bool {
+        let result = &mut self.results[at];
+        let before = result.left;
+        if before == 0 {
+            return false;
+        }
+        let field = lot.field.and_then(|field| fields.get_mut(field));
+        if field.is_none() && offers.is_empty() {
+            return false;
+        }
+        let again = Run::new(state, lot.class, before, work).through(field, offers);
+        let tally = result.tally;
+        self.order
+            .extend(again.placed.iter().map(|(node, pods)| (at, *node, *pods)));
+        result.extend(again);
+        if fields.is_empty() {
+            // The nodes that are there were asked before, and count as well.
+            result.tally = tally.plus(&result.tally);
+        }
+        result.left < before
+    }
+
+    fn pack(
+        &mut self,
+        state: &mut State,
+        lots: &[Lot],
+        plain: &[usize],
+        offers: &mut [Offer],
+        work: &mut Work,
+    ) {
+        if offers.is_empty() {
+            return;
+        }
+        let wanted: Vec<(ClassId, u32)> = plain
+            .iter()
+            .map(|at| (lots[*at].class, self.results[*at].left))
+            .collect();
+        for (position, node, pods) in pack(state, &wanted, offers, work) {
+            let at = plain[position];
+            self.results[at].placed.push((node, pods));
+            self.results[at].left -= pods;
+            self.order.push((at, node, pods));
+        }
+        for at in plain {
+            let result = &mut self.results[*at];
+            if result.left == 0 {
+                continue;
+            }
+            result.cut |= work.is_spent();
+            for offer in offers.iter() {
+                let shape = state.tables().shapes.of_templates[offer.template as usize];
+                let verdict = state
+                    .tables()
+                    .shapes
+                    .verdict(state.snapshot(), lots[*at].class, shape);
+                let nodes = u32::try_from(offer.opened.len()).unwrap_or(u32::MAX);
+                result
+                    .tally
+                    .add(verdict.refused.unwrap_or(Cause::Resources), nodes.max(1));
+            }
+        }
+    }
+}
+
+/// Places up to `wanted` pods of the class on the given nodes in order.
 pub(crate) fn fill(
     state: &mut State,
     class: ClassId,
     wanted: u32,
     existing: &[NodeId],
-    offers: &mut [Offer],
+    work: &mut Work,
 ) -> Filled {
-    let links = state.tables().links.of(class);
-    let mut run = Run {
-        bulk: state.tables().is_bulk(class),
-        may_reconsider: links.may_reconsider(),
-        attracted: !links.affinity.is_empty(),
-        class,
-        left: wanted,
-        placed: Vec::new(),
-        for_good: Tally::default(),
-        for_now: Tally::default(),
-        work: 0,
-        state,
-    };
-    let mut existing = existing.to_vec();
-    loop {
-        let before = run.left;
-        run.for_now = Tally::default();
-        existing.retain(|node| run.left == 0 || run.pour(*node, true));
-        for offer in offers.iter_mut() {
-            run.pour_into(offer);
-        }
-        if run.left == 0 || run.left == before || !run.may_reconsider {
-            break;
-        }
-    }
-    let cause = run.for_good.plus(&run.for_now).most();
-    Filled {
-        placed: run.placed,
-        left: run.left,
-        cause,
-        work: run.work,
-    }
-}
-
-struct Run<'a> {
-    state: &'a mut State,
-    class: ClassId,
-    left: u32,
-    bulk: bool,
-    may_reconsider: bool,
-    attracted: bool,
-    placed: Vec<(NodeId, u32)>,
-    for_good: Tally,
-    for_now: Tally,
-    work: u64,
-}
-
-impl Run<'_> {
-    /// Fills one node as far as it goes. False where it will not take another pod of the class in this run.
-    /// `once` tells that the node is not asked again then, so that its refusal has to be remembered.
-    fn pour(&mut self, node: NodeId, once: bool) -> bool {
-        while self.left > 0 {
-            self.work += 1;
-            match self.state.fits(self.class, node) {
-                Ok(()) => {
-                    let pods = if self.bulk {
-                        self.state.room(self.class, node).clamp(1, self.left)
-                    } else {
-                        1
-                    };
-                    self.state.place(self.class, node, pods);
-                    self.left -= pods;
-                    self.placed.push((node, pods));
-                }
-                Err(cause) => {
-                    let passing = match cause {
-                        Cause::TopologySpread => true,
-                        Cause::PodAffinity => self.attracted,
-                        _ => false,
-                    };
-                    let tally = if once && !passing {
-                        &mut self.for_good
-                    } else {
-                        &mut self.for_now
-                    };
-                    tally.count(cause);
-                    return passing;
-                }
-            }
-        }
-        true
-    }
-
-    /// The nodes that are open already, then new ones as long as they help.
-    fn pour_into(&mut self, offer: &mut Offer) {
-        for node in &offer.opened {
-            if self.left == 0 {
-                return;
-            }
-            self.pour(*node, false);
-        }
-        while self.left > 0 && offer.left > 0 {
-            let before = self.left;
-            let mark = self.state.mark();
-            let node = self.state.add_node(offer.template);
-            self.work += 1;
-            self.pour(node, false);
-            if self.left == before {
-                // All nodes of an offer are alike: the next would refuse as well.
-                self.state.rollback(mark);
-                return;
-            }
-            offer.left -= 1;
-            offer.opened.push(node);
-        }
-    }
+    let mut field = Field::new(state, existing);
+    Run::new(state, class, wanted, work).through(Some(&mut field), &mut [])
 }
 
 /// Refusals by cause.
 #[derive(Clone, Copy, Debug, Default)]
-struct Tally([u32; CAUSES.len()]);
+pub(super) struct Tally([u32; CAUSES.len()]);
 
-const CAUSES: [Cause; 9] = [
+const CAUSES: [Cause; 10] = [
     Cause::Resources,
     Cause::Taints,
     Cause::NodeAffinity,
@@ -216,16 +247,21 @@ const CAUSES: [Cause; 9] = [
     Cause::Volumes,
     Cause::Unschedulable,
     Cause::Limits,
+    Cause::Budget,
 ];
 
 impl Tally {
-    fn count(&mut self, cause: Cause) {
+    pub(super) fn count(&mut self, cause: Cause) {
+        self.add(cause, 1);
+    }
+
+    pub(super) fn add(&mut self, cause: Cause, nodes: u32) {
         if let Some(at) = CAUSES.iter().position(|known| *known == cause) {
-            self.0[at] = self.0[at].saturating_add(1);
+            self.0[at] = self.0[at].saturating_add(nodes);
         }
     }
 
-    fn plus(mut self, other: &Self) -> Self {
+    pub(super) fn plus(mut self, other: &Self) -> Self {
         self.0
             .iter_mut()
             .zip(other.0)
@@ -234,7 +270,7 @@ impl Tally {
     }
 
     /// The most frequent cause, the first of the list among equals; where nothing was tried, there was no room.
-    fn most(&self) -> Cause {
+    pub(super) fn most(&self) -> Cause {
         let mut most = 0;
         for at in 1..CAUSES.len() {
             if self.0[at] > self.0[most] {
@@ -243,74 +279,13 @@ impl Tally {
         }
         CAUSES[most]
     }
+
+    /// Whether any node refused.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|count| *count == 0)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{SpreadConstraint, WhenUnsatisfiable};
-    use crate::testing::{Cluster, pod, selector};
-
-    #[test]
-    fn the_most_frequent_cause_counts() {
-        let tally = |causes: &[Cause]| {
-            let mut tally = Tally::default();
-            causes.iter().for_each(|cause| tally.count(*cause));
-            tally.most()
-        };
-        assert_eq!(tally(&[]), Cause::Resources);
-        assert_eq!(tally(&[Cause::Taints]), Cause::Taints);
-        assert_eq!(
-            tally(&[Cause::Taints, Cause::Volumes, Cause::Volumes]),
-            Cause::Volumes
-        );
-        assert_eq!(
-            tally(&[Cause::Volumes, Cause::Taints]),
-            Cause::Taints,
-            "list order among equals"
-        );
-    }
-
-    #[test]
-    fn zonal_spread_goes_round_the_zones() {
-        let mut cluster = Cluster::default();
-        let offers: Vec<Offer> = ["a", "b", "c"]
-            .map(|zone| cluster.template(zone, 10_000, &[("zone", zone)]))
-            .map(|template| Offer {
-                template,
-                left: 5,
-                opened: Vec::new(),
-            })
-            .to_vec();
-        let class = cluster.class(pod(1000).labels(&[("app", "web")]).with(|class| {
-            class.topology_spread = vec![SpreadConstraint {
-                max_skew: 1,
-                topology_key: "zone".into(),
-                when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
-                selector: Some(selector(&[("app", "web")])),
-                min_domains: 3,
-                honor_affinity: true,
-                honor_taints: false,
-            }];
-        }));
-        let mut offers = offers;
-        let mut state = cluster.state();
-        let filled = fill(&mut state, class, 30, &[], &mut offers);
-        assert_eq!(filled.left, 0);
-        let opened: Vec<usize> = offers.iter().map(|offer| offer.opened.len()).collect();
-        assert_eq!(opened, [1, 1, 1], "ten pods to a node, ten pods to a zone");
-        let more = fill(&mut state, class, 31, &[], &mut offers[..1]);
-        assert_eq!((more.left, more.cause), (30, Cause::TopologySpread));
-    }
-
-    #[test]
-    fn pods_by_the_number_land_as_they_do_one_by_one() {
-        let mut cluster = Cluster::default();
-        let nodes = [cluster.node("a", 2500), cluster.node("b", 1000)];
-        let class = cluster.class(pod(1000));
-        let mut state = cluster.state();
-        let filled = fill(&mut state, class, 10, &nodes, &mut []);
-        assert_eq!(filled.placed, [(nodes[0], 2), (nodes[1], 1)]);
-        assert_eq!((filled.left, filled.cause), (7, Cause::Resources));
-    }
-}
+#[path = "fill_tests.rs"]
+mod tests;

@@ -72,6 +72,14 @@ impl ClassLinks {
         !self.moves.iter().any(looks_at)
     }
 
+    /// Whether no other pod matters to a pod of the class but for the room that it takes.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.spread.is_empty()
+            && self.affinity.is_empty()
+            && self.anti.is_empty()
+            && self.shunned_by.is_empty()
+    }
+
     /// Whether a node that refuses a pod of the class may take one after another was placed elsewhere.
     pub(crate) fn may_reconsider(&self) -> bool {
         !self.spread.is_empty() || !self.affinity.is_empty()

@@ -6,9 +6,11 @@
 mod capacity;
 mod changes;
 mod counters;
+mod field;
 mod fill;
 mod links;
 mod neighbours;
+mod pack;
 mod pending;
 #[cfg(test)]
 mod plain;
@@ -18,6 +20,7 @@ mod promises;
 mod properties;
 #[cfg(test)]
 mod random;
+mod run;
 mod shapes;
 mod start;
 mod state;
@@ -26,13 +29,16 @@ mod topology;
 mod what_if;
 #[cfg(test)]
 mod what_if_tests;
+mod work;
 
 pub use capacity::per_new_node;
 pub(crate) use fill::fill;
 pub(crate) use links::CounterId;
-pub use pending::{Placement, Unplaced, place_pending};
+pub use pending::{Placement, Unplaced, place_pending, place_pending_within};
 pub(crate) use possessions::Holding;
 pub use state::{Mark, State};
 pub use topology::HOSTNAME_LABEL;
 pub use what_if::WhatIf;
 pub(crate) use what_if::permille;
+pub(crate) use work::Work;
+pub use work::{PLACEMENT_STEPS, QUESTION_STEPS};

@@ -4,12 +4,15 @@
 //! priority: it will run there once its victims are gone, and needs no new node.
 
 use super::State;
-use super::fill::{Lot, fill, fill_all};
+use super::field::Field;
+use super::fill::{Lot, Offer, fill, fill_all};
+use super::shapes::ShapeId;
+use super::work::{PLACEMENT_STEPS, TABLE_CELLS, Work};
 use crate::decision::{Action, Cause, Checked, Plan};
-use crate::model::{ClassId, GroupId, NodeId, PodId, Snapshot};
+use crate::model::{ClassId, GroupId, NodeId, PodId, Snapshot, TemplateId};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Pods of a class that found no place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,11 +28,16 @@ pub struct Unplaced {
 }
 
 /// A placement of the waiting pods.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Placement {
-    pub state: State,
-    /// By class.
+    /// Questions about it are tried out on it and taken back, not on copies: hence the lock.
+    state: Mutex<State>,
+    snapshot: Arc<Snapshot>,
+    /// By class: pods that need a new node.
     pub unplaced: Vec<Unplaced>,
+    /// By class: pods of which the budget of work did not let us find out. They may have a place, so that nothing
+    /// is bought for them; the next decision looks again.
+    pub postponed: Vec<Unplaced>,
     /// Waiting pods with the node that is to take them, in the order of placing.
     pub placed: Vec<(PodId, NodeId)>,
     /// By group: nodes that accepted plans buy, beyond those of the snapshot.
@@ -38,6 +46,11 @@ pub struct Placement {
 
 /// Places the waiting pods: the highest priority first, then the largest, on ready nodes before coming ones.
 pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
+    place_pending_within(snapshot, PLACEMENT_STEPS)
+}
+
+/// The same with a budget of steps, each of one class tried on one node. What it does not reach is postponed.
+pub fn place_pending_within(snapshot: &Arc<Snapshot>, steps: u64) -> Placement {
     let mut waiting: Waiting = BTreeMap::new();
     for (id, pod) in (0..).zip(&snapshot.pods) {
         if (pod.class as usize) < snapshot.classes.len() {
@@ -52,13 +65,14 @@ pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
         });
     }
     let mut placement = Placement {
-        state: State::new(snapshot),
+        state: Mutex::new(State::new(snapshot)),
+        snapshot: Arc::clone(snapshot),
         unplaced: Vec::new(),
+        postponed: Vec::new(),
         placed: Vec::new(),
         bought: vec![0; snapshot.groups.len()],
     };
-    let open = dedicated_first(&placement.state, &waiting);
-    placement.settle(waiting, &open);
+    placement.settle(waiting, &mut Work::new(steps));
     placement
 }
 
@@ -70,13 +84,16 @@ type Waiting = BTreeMap<ClassId, Vec<PodId>>;
 /// names of nodes, and buy once more whenever a node that was expected gets its real name.
 /// Imagined nodes stay last, in the order in which they were bought.
 pub(super) fn dedicated_first<Pods>(state: &State, waiting: &BTreeMap<ClassId, Pods>) -> Vec<NodeId> {
-    let users = |node: NodeId| {
-        let may_use = |class: &&ClassId| state.fits_by_nature(**class, node).is_ok();
+    // Nodes of one shape have the same users.
+    let mut by_shape: BTreeMap<ShapeId, usize> = BTreeMap::new();
+    let mut users = |node: NodeId| {
         if state.imagined(node).is_some() {
-            usize::MAX
-        } else {
-            waiting.keys().filter(may_use).count()
+            return usize::MAX;
         }
+        let may_use = |class: &&ClassId| state.fits_by_nature(**class, node).is_ok();
+        *by_shape
+            .entry(state.shapes[node as usize])
+            .or_insert_with(|| waiting.keys().filter(may_use).count())
     };
     let mut open = state.open_nodes();
     open.sort_by_cached_key(|node| users(*node));
@@ -86,7 +103,22 @@ pub(super) fn dedicated_first<Pods>(state: &State, waiting: &BTreeMap<ClassId, P
 impl Placement {
     /// The snapshot that this is a placement of.
     pub fn snapshot(&self) -> &Arc<Snapshot> {
-        self.state.snapshot()
+        &self.snapshot
+    }
+
+    /// What is placed where.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        // Whatever is tried out on it does not panic, so that it cannot be poisoned.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries something out: every step that it takes is taken back.
+    pub(crate) fn try_out<Answer>(&self, trial: impl FnOnce(&mut State) -> Answer) -> Answer {
+        let mut state = self.state();
+        let mark = state.mark();
+        let answer = trial(&mut state);
+        state.rollback(mark);
+        answer
     }
 
     /// How many pods found no place.
@@ -103,15 +135,13 @@ impl Placement {
     /// For pods of the class: each template with the rule that keeps them from an empty new node of it, none
     /// where they fit. This is what a `NotTriggerScaleUp` event tells.
     pub fn refusals_by_template(&self, class: ClassId) -> Vec<Option<Cause>> {
-        let mut state = self.state.clone();
         let templates = (0..).zip(&self.snapshot().templates);
         templates
             .map(|(template, _)| {
-                let mark = state.mark();
-                let node = state.add_node(template);
-                let refusal = state.fits(class, node).err();
-                state.rollback(mark);
-                refusal
+                self.try_out(|state| {
+                    let node = state.add_node(template);
+                    state.fits(class, node).err()
+                })
             })
             .collect()
     }
@@ -120,25 +150,16 @@ impl Placement {
     /// the pods without a place are tried again. Returns the pods that got one, each with its node; for a node
     /// that is bought, [`State::imagined`] tells the template.
     pub fn accept(&mut self, plan: &Plan<Checked>) -> Vec<(PodId, NodeId)> {
-        let snapshot = Arc::clone(self.snapshot());
+        let mut work = Work::new(PLACEMENT_STEPS);
         for action in plan.actions() {
             match action {
-                Action::Buy { template, count, .. } => {
-                    let Some(offered) = snapshot.templates.get(*template as usize) else {
-                        continue;
-                    };
-                    for _ in 0..*count {
-                        self.state.add_node(*template);
-                    }
-                    if let Some(bought) = self.bought.get_mut(offered.group as usize) {
-                        *bought = bought.saturating_add(*count);
-                    }
-                }
+                Action::Buy { template, count, .. } => self.imagine(*template, *count),
                 Action::Remove { node, .. } => {
-                    let displaced = self.state.remove_node(*node);
-                    let open = self.state.open_nodes();
+                    let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+                    let displaced = state.remove_node(*node);
+                    let open = state.open_nodes();
                     for (class, pods) in displaced {
-                        fill(&mut self.state, class, pods, &open, &mut []);
+                        fill(state, class, pods, &open, &mut work);
                     }
                 }
             }
@@ -149,36 +170,42 @@ impl Placement {
             .into_iter()
             .map(|unplaced| (unplaced.class, unplaced.pods))
             .collect();
-        let open = dedicated_first(&self.state, &waiting);
-        self.settle(waiting, &open);
+        self.settle(waiting, &mut work);
         self.placed[known..].to_vec()
     }
 
-    fn settle(&mut self, waiting: Waiting, open: &[NodeId]) {
-        let snapshot = Arc::clone(self.snapshot());
-        let mut queues = Vec::new();
-        for (class, pods) in waiting {
-            let (promised, others): (Vec<_>, Vec<_>) = pods
-                .into_iter()
-                .map(|pod| (pod, self.state.promised_to(pod)))
-                .partition(|(_, node)| node.is_some());
-            queues.extend(promised.into_iter().map(|(pod, node)| (class, vec![pod], node)));
-            queues.push((class, others.into_iter().map(|(pod, _)| pod).collect(), None));
+    /// Nodes that are bought are there, and empty.
+    fn imagine(&mut self, template: TemplateId, count: u32) {
+        let Some(offered) = self.snapshot.templates.get(template as usize) else {
+            return;
+        };
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..count {
+            state.add_node(template);
         }
-        queues.sort_by_key(|(class, _, promised)| {
-            let priority = snapshot.classes[*class as usize].priority;
-            (Reverse(priority), promised.is_none(), self.state.rank(*class))
-        });
-        let lots: Vec<Lot<'_>> = queues
+        if let Some(bought) = self.bought.get_mut(offered.group as usize) {
+            *bought = bought.saturating_add(count);
+        }
+    }
+
+    fn settle(&mut self, waiting: Waiting, work: &mut Work) {
+        let snapshot = Arc::clone(&self.snapshot);
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut open = dedicated_first(state, &waiting);
+        let there = open.partition_point(|node| state.imagined(*node).is_none());
+        let mut offers = bought_offers(state, &open.split_off(there));
+        let mut fields = [Field::new(state, &open)];
+        let queues = queues(state, waiting);
+        let lots: Vec<Lot> = queues
             .iter()
             .map(|(class, pods, promised)| Lot {
                 class: *class,
                 pods: u32::try_from(pods.len()).unwrap_or(u32::MAX),
-                nodes: open,
+                field: Some(0),
                 promised: *promised,
             })
             .collect();
-        let results = fill_all(&mut self.state, &lots, &mut []);
+        let results = fill_all(state, &lots, &mut fields, &mut offers, work);
         let mut queues: Vec<_> = queues
             .into_iter()
             .map(|(class, pods, _)| (class, pods.into_iter()))
@@ -187,25 +214,92 @@ impl Placement {
             let pods = queues[lot].1.by_ref().take(count as usize);
             self.placed.extend(pods.map(|pod| (pod, node)));
         }
-        let mut left: BTreeMap<ClassId, Unplaced> = BTreeMap::new();
+        let mut left: BTreeMap<(bool, ClassId), Unplaced> = BTreeMap::new();
         for ((class, pods), filled) in queues.into_iter().zip(results.lots) {
+            let cause = filled.cause();
             for pod in pods {
                 let since = snapshot.pods[pod as usize].unschedulable_since_ms;
-                let unplaced = left.entry(class).or_insert_with(|| Unplaced {
-                    class,
-                    pods: Vec::new(),
-                    cause: filled.cause,
-                    oldest_ms: i64::MAX,
-                });
+                let unplaced = left
+                    .entry((cause == Cause::Budget, class))
+                    .or_insert_with(|| Unplaced {
+                        class,
+                        pods: Vec::new(),
+                        cause,
+                        oldest_ms: i64::MAX,
+                    });
                 unplaced.pods.push(pod);
                 unplaced.oldest_ms = unplaced.oldest_ms.min(since.unwrap_or(snapshot.now_ms));
             }
         }
-        for unplaced in left.values_mut() {
+        for ((is_postponed, _), mut unplaced) in left {
             unplaced.pods.sort_by_key(|pod| &snapshot.pods[*pod as usize].key);
+            let list = if is_postponed {
+                &mut self.postponed
+            } else {
+                &mut self.unplaced
+            };
+            list.push(unplaced);
         }
-        self.unplaced = left.into_values().collect();
+        self.postpone_beyond_the_table();
+        self.unplaced.sort_by_key(|unplaced| unplaced.class);
+        self.postponed.sort_by_key(|unplaced| unplaced.class);
     }
+
+    /// A question lists every class with every template. Where that would be too much, the classes that matter least
+    /// wait for the next decision.
+    fn postpone_beyond_the_table(&mut self) {
+        let most = TABLE_CELLS / self.snapshot.templates.len().max(1);
+        if self.unplaced.len() <= most {
+            return;
+        }
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.unplaced.sort_by_key(|unplaced| state.rank(unplaced.class));
+        let beyond = self.unplaced.split_off(most);
+        self.postponed.extend(beyond.into_iter().map(|unplaced| Unplaced {
+            cause: Cause::Budget,
+            ..unplaced
+        }));
+    }
+}
+
+/// Class, its pods, and the node that is promised to the one pod.
+type Queue = (ClassId, Vec<PodId>, Option<NodeId>);
+
+/// The pods in the order of placing: within a priority those first that a node is promised to.
+fn queues(state: &State, waiting: Waiting) -> Vec<Queue> {
+    let mut queues: Vec<Queue> = Vec::new();
+    for (class, pods) in waiting {
+        let (promised, others): (Vec<_>, Vec<_>) = pods
+            .into_iter()
+            .map(|pod| (pod, state.promised_to(pod)))
+            .partition(|(_, node)| node.is_some());
+        queues.extend(promised.into_iter().map(|(pod, node)| (class, vec![pod], node)));
+        queues.push((class, others.into_iter().map(|(pod, _)| pod).collect(), None));
+    }
+    let priority = |class: ClassId| state.snapshot().classes[class as usize].priority;
+    queues.sort_by_key(|(class, _, promised)| {
+        (Reverse(priority(*class)), promised.is_none(), state.rank(*class))
+    });
+    queues
+}
+
+/// Imagined nodes, those of one purchase together.
+fn bought_offers(state: &State, nodes: &[NodeId]) -> Vec<Offer> {
+    let mut offers: Vec<Offer> = Vec::new();
+    for node in nodes {
+        let Some(template) = state.imagined(*node) else {
+            continue;
+        };
+        match offers.last_mut() {
+            Some(last) if last.template == template => last.opened.push(*node),
+            _ => offers.push(Offer {
+                template,
+                left: 0,
+                opened: vec![*node],
+            }),
+        }
+    }
+    offers
 }
 
 #[cfg(test)]
@@ -290,6 +384,38 @@ mod tests {
         cluster.waiting(first, 2);
         cluster.waiting(second, 1);
         assert_eq!(place_pending(&cluster.shared()).unplaced, []);
+    }
+
+    #[test]
+    fn a_budget_leaves_a_valid_part_and_says_what_it_left() {
+        let mut cluster = Cluster::default();
+        for number in 0..200 {
+            cluster.node(&format!("n{number:03}"), 1000);
+        }
+        let urgent = cluster.class(pod(600).with(|class| class.priority = 10));
+        let other = cluster.class(pod(700));
+        cluster.waiting(other, 100);
+        cluster.waiting(urgent, 100);
+        let snapshot = cluster.shared();
+        let whole = place_pending(&snapshot);
+        assert_eq!((whole.placed.len(), whole.postponed.len()), (200, 0));
+        let part = place_pending_within(&snapshot, 300);
+        assert_eq!(part.unplaced, [], "what was not looked at is no reason to buy");
+        assert_eq!(part.postponed.len(), 1);
+        let left = &part.postponed[0];
+        assert_eq!(
+            (left.class, left.cause),
+            (other, Cause::Budget),
+            "the less important"
+        );
+        assert_eq!(part.placed.len() + left.pods.len(), 200);
+        assert_eq!(
+            part.placed,
+            whole.placed[..part.placed.len()],
+            "the same as far as it goes"
+        );
+        let nothing = place_pending_within(&snapshot, 0);
+        assert_eq!((nothing.placed.len(), nothing.postponed.len()), (0, 2));
     }
 
     #[test]

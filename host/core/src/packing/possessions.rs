@@ -41,6 +41,11 @@ impl OfClass {
     pub(crate) fn is_bulk(&self) -> bool {
         self.holdings.is_empty() && self.claims.is_empty()
     }
+
+    /// Whether a pod of the class takes nothing but resources.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_bulk() && self.attachments.is_empty()
+    }
 }
 
 pub(crate) struct Possessions {

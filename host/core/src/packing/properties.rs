@@ -98,9 +98,10 @@ proptest! {
             plain.pods = kept;
             plain.pods.push((class, *node));
         }
-        agree(&placement.state, &plain)?;
+        agree(&placement.state(), &plain)?;
         for unplaced in &placement.unplaced {
-            for node in placement.state.open_nodes() {
+            let open = placement.state().open_nodes();
+            for node in open {
                 prop_assert!(!plain.fits(unplaced.class, node), "class {} still fits", unplaced.class);
             }
         }
@@ -111,7 +112,8 @@ proptest! {
     #[test]
     fn new_nodes_hold_what_the_table_says(snapshot in some_cluster()) {
         let snapshot = std::sync::Arc::new(snapshot);
-        let mut state = place_pending(&snapshot).state;
+        let placement = place_pending(&snapshot);
+        let mut state = placement.state();
         let classes: Vec<ClassId> = (0..u32::try_from(snapshot.classes.len()).unwrap()).collect();
         let templates = snapshot.templates.len();
         let table = per_new_node(&mut state, &classes, &vec![true; templates]);

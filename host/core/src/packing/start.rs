@@ -46,9 +46,23 @@ impl State {
                 .free
                 .extend(tables.amounts(&node.allocatable, &node.attach_limits));
         }
+        // Most pods take room and nothing else.
+        let seen: Vec<bool> = (0..)
+            .zip(&snapshot.classes)
+            .map(|(id, _)| tables.is_seen(id))
+            .collect();
         for (id, _) in (0..).zip(&snapshot.nodes) {
-            for neighbours in tables.neighbourhoods.of(id) {
-                state.put(neighbours.class, id, neighbours.pods);
+            let row = state.row_mut(id);
+            for there in tables.neighbourhoods.of(id) {
+                for (column, amount) in &tables.needs[there.class as usize] {
+                    row[*column] -= amount * i128::from(there.pods);
+                }
+            }
+            for there in tables.neighbourhoods.of(id) {
+                if seen[there.class as usize] {
+                    state.attach(there.class, id, there.pods);
+                    state.settle(there.class, id, there.pods);
+                }
             }
             state.each_daemon(id, Self::settle);
         }

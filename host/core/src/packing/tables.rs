@@ -87,6 +87,23 @@ impl Tables {
         self.links.of(class).is_bulk() && self.possessions.of(class).is_bulk()
     }
 
+    /// Whether nothing but the shape of a node and its free resources decides about a pod of the class.
+    pub(crate) fn is_plain(&self, class: ClassId) -> bool {
+        self.links.of(class).is_plain() && self.possessions.of(class).is_empty()
+    }
+
+    /// Whether a pod of the class does more to its node and to others than to take resources.
+    pub(crate) fn is_seen(&self, class: ClassId) -> bool {
+        !self.links.of(class).moves.is_empty() || !self.possessions.of(class).is_empty()
+    }
+
+    /// The resources of an empty node of the template.
+    pub(crate) fn offered(&self, template: TemplateId) -> impl Iterator<Item = i128> + '_ {
+        let template = &self.snapshot.templates[template as usize];
+        let amounts = self.amounts(&template.allocatable, &template.attach_limits);
+        amounts.take(self.width())
+    }
+
     /// Classes of the DaemonSet pods that a node of the template starts with.
     pub(crate) fn daemons(&self, template: TemplateId) -> impl Iterator<Item = ClassId> + '_ {
         let template = self.snapshot.templates.get(template as usize);

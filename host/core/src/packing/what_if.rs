@@ -2,35 +2,40 @@
 //!
 //! It answers on the state of the placement itself, step by step, and takes every step back.
 
+use super::field::Field;
 use super::fill::{Lot, Offer, fill_all};
 use super::pending::dedicated_first;
+use super::work::{QUESTION_STEPS, Work};
 use super::{Placement, State};
-use crate::decision::{Cause, Leftover, Oracle, Question, WhatIfOutcome, WhatIfQuestion};
+use crate::decision::{Addition, Cause, Leftover, Oracle, Question, WhatIfOutcome, WhatIfQuestion};
 use crate::model::{ClassId, NodeId, Resources};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
 /// How many lines of each kind a question may have: beyond that it is a mistake, and work without bound.
 const MAX_LINES: usize = 10_000;
 
 /// Answers [`WhatIfQuestion`]s for one decision.
-pub struct WhatIf {
-    /// Every answer leaves the state as it was.
-    state: Mutex<State>,
+pub struct WhatIf<'a> {
+    /// Every answer leaves it as it was.
+    placement: &'a Placement,
     /// Class of each row of the question, with its pods without a place and the rule that left them there.
     classes: Vec<(ClassId, u32, Cause)>,
+    /// Row of each class.
+    rows: BTreeMap<ClassId, u32>,
     /// Node of each row of the fleet.
     fleet: Vec<NodeId>,
 }
 
-impl WhatIf {
+impl<'a> WhatIf<'a> {
     /// An oracle that speaks in the rows of `question`, which was made of `placement`.
-    pub fn new(placement: &Placement, question: &Question) -> Self {
-        let (classes, fleet) = match question {
+    pub fn new(placement: &'a Placement, question: &Question) -> Self {
+        let (classes, fleet): (Vec<(ClassId, u32, Cause)>, _) = match question {
             Question::ScaleUp { pending, .. } | Question::NodeSelection { pending, .. } => {
+                // They stand by class.
+                let unplaced = &placement.unplaced;
                 let cause = |class| {
-                    let unplaced = placement.unplaced.iter().find(|unplaced| unplaced.class == class);
-                    unplaced.map_or(Cause::Resources, |unplaced| unplaced.cause)
+                    let at = unplaced.binary_search_by_key(&class, |unplaced| unplaced.class);
+                    at.map_or(Cause::Resources, |at| unplaced[at].cause)
                 };
                 let rows = pending.class_ids.iter().zip(&pending.classes);
                 (
@@ -40,9 +45,14 @@ impl WhatIf {
             }
             Question::Rebalance { fleet, .. } => (Vec::new(), fleet.node_ids.clone()),
         };
+        let mut rows = BTreeMap::new();
+        for (row, (class, ..)) in (0..).zip(&classes) {
+            rows.entry(*class).or_insert(row);
+        }
         Self {
-            state: Mutex::new(placement.state.clone()),
+            placement,
             classes,
+            rows,
             fleet,
         }
     }
@@ -98,16 +108,13 @@ impl WhatIf {
 
     /// Row of a class; pods of removed nodes may have none.
     fn row(&self, class: ClassId) -> u32 {
-        let row = (0_u32..)
-            .zip(&self.classes)
-            .find(|(_, (known, ..))| *known == class);
-        row.map_or(u32::MAX, |(row, _)| row)
+        self.rows.get(&class).copied().unwrap_or(u32::MAX)
     }
 
     /// Why the class waits.
     fn known_cause(&self, class: ClassId) -> Cause {
-        let row = self.classes.iter().find(|(known, ..)| *known == class);
-        row.map_or(Cause::Resources, |(_, _, cause)| *cause)
+        let row = self.rows.get(&class).map(|row| self.classes[*row as usize]);
+        row.map_or(Cause::Resources, |(_, _, cause)| cause)
     }
 }
 
@@ -116,72 +123,70 @@ struct Asked {
     pods: BTreeMap<ClassId, u32>,
 }
 
-impl Oracle for WhatIf {
+impl Oracle for WhatIf<'_> {
     fn what_if(&self, question: &WhatIfQuestion) -> Result<(WhatIfOutcome, u64), String> {
-        // Nothing below panics, so that the lock cannot be poisoned.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = self.read(question, state.snapshot().templates.len())?;
-        let mark = state.mark();
-        let answer = self.answer(&mut state, question, &asked);
-        state.rollback(mark);
-        Ok(answer)
+        let asked = self.read(question, self.placement.snapshot().templates.len())?;
+        Ok(self
+            .placement
+            .try_out(|state| self.answer(state, question, &asked)))
     }
 }
 
-impl WhatIf {
+/// Fields of an answer: nodes that run, and those that are expected too.
+const RUNNING: usize = 0;
+const EXISTING: usize = 1;
+
+impl WhatIf<'_> {
     fn answer(&self, state: &mut State, question: &WhatIfQuestion, asked: &Asked) -> (WhatIfOutcome, u64) {
-        let mut work = asked.removals.len() as u64;
+        let mut work = Work::new(QUESTION_STEPS);
+        work.steps(asked.removals.len() as u64);
         let mut moving: BTreeMap<ClassId, u32> = BTreeMap::new();
         for node in &asked.removals {
             for (class, pods) in state.remove_node(*node) {
-                work += u64::from(pods);
+                work.steps(u64::from(pods));
                 *moving.entry(class).or_insert(0) += pods;
             }
         }
+        let lots = lots(state, asked, &moving);
         // Pods that lose their node go to nodes that run or are imagined here: what is merely on its way may not come.
-        let existing = dedicated_first(state, &asked.pods);
-        let running: Vec<NodeId> = existing
-            .iter()
-            .copied()
-            .filter(|node| state.is_ready(*node))
-            .collect();
-        let mut offers = open_offers(state, question);
-        work += offers.len() as u64;
-
-        let mut classes: BTreeSet<ClassId> = asked.pods.keys().copied().collect();
-        classes.extend(moving.keys());
-        let mut classes: Vec<ClassId> = classes.into_iter().collect();
-        classes.sort_by_key(|class| state.rank(*class));
-        let mut lots: Vec<Lot<'_>> = Vec::new();
-        for class in classes {
-            // Nodes that refused a waiting class for good need not be asked again unless something leaves.
-            let settled = asked.removals.is_empty() && !state.tables().links.of(class).may_reconsider();
-            let existing: &[NodeId] = if settled { &[] } else { &existing };
-            let pods = |counts: &BTreeMap<ClassId, u32>| counts.get(&class).copied().unwrap_or(0);
-            lots.push(Lot {
-                class,
-                pods: pods(&moving),
-                nodes: &running,
-                promised: None,
-            });
-            lots.push(Lot {
-                class,
-                pods: pods(&asked.pods),
-                nodes: existing,
-                promised: None,
-            });
+        let mut there = [Field::default(), Field::default()];
+        if lots.iter().any(|lot| lot.field.is_some()) {
+            let existing = dedicated_first(state, &asked.pods);
+            let running: Vec<NodeId> = existing
+                .iter()
+                .copied()
+                .filter(|node| state.is_ready(*node))
+                .collect();
+            there = [Field::new(state, &running), Field::new(state, &existing)];
         }
-        lots.retain(|lot| lot.pods > 0);
+        // Unused nodes are not bought, and what is there decides how pods are packed: so the answer is that of a
+        // question in which every node is used.
+        let mut additions = question.additions.clone();
+        let (offers, results) = loop {
+            let mark = state.mark();
+            let mut fields = there.clone();
+            let mut offers = open_offers(state, &additions);
+            work.steps(offers.len() as u64);
+            let results = fill_all(state, &lots, &mut fields, &mut offers, &mut work);
+            let mut unused = false;
+            for (addition, offer) in additions.iter_mut().zip(&offers) {
+                let used = used(state, offer);
+                unused |= used < addition.count;
+                addition.count = used;
+            }
+            if !unused || work.is_spent() {
+                break (offers, results);
+            }
+            state.rollback(mark);
+        };
 
         let mut unplaced: BTreeMap<u32, (u32, Cause)> = BTreeMap::new();
-        let results = fill_all(state, &lots, &mut offers);
         for (lot, filled) in lots.iter().zip(results.lots) {
-            work += filled.work;
             if filled.left > 0 {
-                let cause = if filled.work == 0 {
+                let cause = if filled.tally.is_empty() && !filled.cut {
                     self.known_cause(lot.class)
                 } else {
-                    filled.cause
+                    filled.cause()
                 };
                 let entry = unplaced.entry(self.row(lot.class)).or_insert((0, cause));
                 entry.0 = entry.0.saturating_add(filled.left);
@@ -196,7 +201,7 @@ impl WhatIf {
             unplaced,
             ..self.bill(state, &offers, &asked.removals)
         };
-        (outcome, work)
+        (outcome, work.done())
     }
 
     /// Nodes that got a pod, their price and their load.
@@ -238,8 +243,45 @@ impl WhatIf {
     }
 }
 
+/// The classes that look for a place, by rank; pods that lost theirs before those that have none yet.
+fn lots(state: &State, asked: &Asked, moving: &BTreeMap<ClassId, u32>) -> Vec<Lot> {
+    let mut classes: BTreeSet<ClassId> = asked.pods.keys().copied().collect();
+    classes.extend(moving.keys());
+    let mut classes: Vec<ClassId> = classes.into_iter().collect();
+    classes.sort_by_key(|class| state.rank(*class));
+    let mut lots: Vec<Lot> = Vec::new();
+    for class in classes {
+        // Nodes that refused a waiting class for good need not be asked again unless something leaves.
+        let settled = asked.removals.is_empty() && !state.tables().links.of(class).may_reconsider();
+        let pods = |counts: &BTreeMap<ClassId, u32>| counts.get(&class).copied().unwrap_or(0);
+        lots.push(Lot {
+            class,
+            pods: pods(moving),
+            field: Some(RUNNING),
+            promised: None,
+        });
+        lots.push(Lot {
+            class,
+            pods: pods(&asked.pods),
+            field: (!settled).then_some(EXISTING),
+            promised: None,
+        });
+    }
+    lots.retain(|lot| lot.pods > 0);
+    lots
+}
+
+/// How many nodes of the offer received a pod.
+fn used(state: &State, offer: &Offer) -> u32 {
+    let used = offer
+        .opened
+        .iter()
+        .filter(|node| !state.arrivals(**node).is_empty());
+    u32::try_from(used.count()).unwrap_or(u32::MAX)
+}
+
 /// The additions, each with its first node open: its zone is there then, for spread constraints to count.
-fn open_offers(state: &mut State, question: &WhatIfQuestion) -> Vec<Offer> {
+fn open_offers(state: &mut State, additions: &[Addition]) -> Vec<Offer> {
     let open = |state: &mut State, template, count: u32| Offer {
         template,
         left: count.saturating_sub(1),
@@ -249,8 +291,7 @@ fn open_offers(state: &mut State, question: &WhatIfQuestion) -> Vec<Offer> {
             vec![state.add_node(template)]
         },
     };
-    question
-        .additions
+    additions
         .iter()
         .map(|addition| open(state, addition.template, addition.count))
         .collect()

@@ -108,7 +108,7 @@ impl Judge<'_> {
     /// How many pods of this name are in each domain of the key. A new node without a name is `new-<number>`.
     fn domains(&self, growth: &Growth, name: &str, key: &str) -> ByName<u32> {
         let snapshot = &self.scene.snapshot;
-        let domain = |node: NodeId| match growth.after.state.imagined(node) {
+        let domain = |node: NodeId| match growth.after.state().imagined(node) {
             Some(_) if key == autoscaler_core::packing::HOSTNAME_LABEL => {
                 Some(format!("new-{}", { node as usize - snapshot.nodes.len() }))
             }

@@ -26,7 +26,7 @@ impl Tally {
             Cause::HostPorts => "node(s) didn't have free ports for the requested pod ports",
             Cause::Volumes => "node(s) had volume node affinity conflict",
             Cause::Unschedulable => "node(s) were unschedulable",
-            Cause::Resources | Cause::Limits => "node(s) had too little room",
+            Cause::Resources | Cause::Limits | Cause::Budget => "node(s) had too little room",
         };
         self.add(text.to_owned());
     }

@@ -1,0 +1,440 @@
+//! Packing new nodes with pods whose place depends on nothing but the node.
+//!
+//! Node by node, not pod by pod: into the node at hand goes the pod that suits best what it has left. Suitable is
+//! a large scalar product of what is free and what the pod takes, each resource weighted by how scarce it is on all
+//! new nodes together. So a node that has given its CPU away takes pods that want memory, and large pods go
+//! before small ones. Nodes that are alike are filled alike, by the number.
+
+use super::State;
+use super::fill::Offer;
+use super::work::Work;
+use crate::model::{ClassId, NodeId, TemplateId};
+use autoscaler_patterns::{Problem, Row};
+use std::collections::BTreeMap;
+
+/// Sorts of pods with which a search is worth its time.
+const MOST_SORTS: usize = 96;
+/// Kinds of nodes, with as much free, that a search tells apart.
+const MOST_KINDS: usize = 48;
+/// New nodes of an offer that a search knows of: more than one decision buys.
+const MOST_NEW: usize = 10_000;
+/// What a search may weigh.
+const SEARCH_EFFORT: u64 = 1_000_000;
+/// What is weighed in the time of a step.
+const EFFORT_PER_STEP: u64 = 8;
+
+/// Position in the list of what is wanted, node, pods.
+type Put = (usize, NodeId, u32);
+
+/// Places what it can of the classes, which are plain, on the offers in order. Where the simple way leaves pods
+/// without a place, patterns are searched for, and the better way counts.
+pub(super) fn pack(
+    state: &mut State,
+    wanted: &[(ClassId, u32)],
+    offers: &mut [Offer],
+    work: &mut Work,
+) -> Vec<Put> {
+    let sorts = sorts(state, wanted, offers);
+    if sorts.is_empty() {
+        return Vec::new();
+    }
+    let asked: u64 = sorts.iter().map(|sort| u64::from(sort.left)).sum();
+    let before = (state.mark(), offers.to_vec());
+    let simple = simply(state, sorts.clone(), offers, work);
+    if total(&simple) == asked || sorts.len() > MOST_SORTS || work.is_spent() {
+        return simple;
+    }
+    state.rollback(before.0);
+    offers.clone_from_slice(&before.1);
+    let mut packing = Packing {
+        sorts: sorts.clone(),
+        puts: Vec::new(),
+        state,
+        work,
+    };
+    packing.by_patterns(offers);
+    let Packing {
+        sorts: rest, puts, ..
+    } = packing;
+    let mut patterns = puts;
+    patterns.extend(simply(state, rest, offers, work));
+    if total(&patterns) > total(&simple) {
+        return patterns;
+    }
+    state.rollback(before.0);
+    offers.clone_from_slice(&before.1);
+    simply(state, sorts, offers, work)
+}
+
+fn total(puts: &[Put]) -> u64 {
+    puts.iter().map(|(.., pods)| u64::from(*pods)).sum()
+}
+
+/// Node by node, in the order of the offers.
+fn simply(state: &mut State, sorts: Vec<Sort>, offers: &mut [Offer], work: &mut Work) -> Vec<Put> {
+    let mut packing = Packing {
+        sorts,
+        puts: Vec::new(),
+        state,
+        work,
+    };
+    for at in 0..offers.len() {
+        packing.fill(offers, at);
+    }
+    packing.puts
+}
+
+/// Pods that no offer can tell apart.
+#[derive(Clone)]
+struct Sort {
+    needs: Vec<(usize, i128)>,
+    left: u32,
+    /// How many templates of the snapshot take them at all: those with little choice go first.
+    choice: usize,
+    /// Position, class and pods, in the order given.
+    members: Vec<(usize, ClassId, u32)>,
+    /// The member that is next.
+    next: usize,
+}
+
+/// Requests, the offers that take the class, and how many templates do.
+type Likeness<'a> = (&'a [(usize, i128)], Vec<bool>, usize);
+
+fn sorts(state: &State, wanted: &[(ClassId, u32)], offers: &[Offer]) -> Vec<Sort> {
+    let tables = state.tables();
+    let takes = |class: ClassId, template: usize| {
+        let shape = tables.shapes.of_templates[template];
+        tables
+            .shapes
+            .verdict(&tables.snapshot, class, shape)
+            .refused
+            .is_none()
+    };
+    let mut known: BTreeMap<Likeness<'_>, usize> = BTreeMap::new();
+    let mut sorts: Vec<Sort> = Vec::new();
+    for (position, (class, pods)) in wanted.iter().enumerate() {
+        if *pods == 0 {
+            continue;
+        }
+        let needs = &tables.needs[*class as usize];
+        let by_offer: Vec<bool> = offers
+            .iter()
+            .map(|offer| takes(*class, offer.template as usize))
+            .collect();
+        let choice = (0..tables.snapshot.templates.len())
+            .filter(|template| takes(*class, *template))
+            .count();
+        let at = *known.entry((needs, by_offer, choice)).or_insert_with(|| {
+            sorts.push(Sort {
+                needs: needs.clone(),
+                left: 0,
+                choice,
+                members: Vec::new(),
+                next: 0,
+            });
+            sorts.len() - 1
+        });
+        sorts[at].left = sorts[at].left.saturating_add(*pods);
+        sorts[at].members.push((position, *class, *pods));
+    }
+    sorts
+}
+
+/// Nodes of one offer with as much free.
+struct Kind {
+    offer: usize,
+    free: Vec<i128>,
+    /// None for a new one.
+    nodes: Vec<Option<NodeId>>,
+}
+
+struct Packing<'a> {
+    state: &'a mut State,
+    work: &'a mut Work,
+    sorts: Vec<Sort>,
+    puts: Vec<Put>,
+}
+
+impl Packing<'_> {
+    fn fill(&mut self, offers: &mut [Offer], position: usize) {
+        let takes: Vec<usize> = (0..self.sorts.len())
+            .filter(|sort| self.takes(*sort, offers[position].template))
+            .collect();
+        let whole: Vec<i128> = self.state.tables().offered(offers[position].template).collect();
+        let mut at = 0;
+        let later = self.capacity(&offers[position + 1..]);
+        let offer = &mut offers[position];
+        while !self.work.is_spent() {
+            let opened = offer.opened.get(at).copied();
+            if opened.is_none() && offer.left == 0 {
+                return;
+            }
+            let free = opened.map_or_else(|| whole.clone(), |node| self.state.free(node).to_vec());
+            let nodes = (offer.opened.len().saturating_sub(at) as u64).saturating_add(u64::from(offer.left));
+            let scarcity = self.scarcity(&takes, &whole, nodes, &later);
+            let load = self.suitable(&takes, &whole, &free, &scarcity);
+            if load.is_empty() {
+                if opened.is_none() {
+                    return;
+                }
+                at += 1;
+                continue;
+            }
+            let mut nodes = if free == whole { self.repeats(&load) } else { 1 };
+            while nodes > 0 && !self.work.is_spent() {
+                let node = match offer.opened.get(at) {
+                    Some(node) if self.state.free(*node) == free.as_slice() => *node,
+                    Some(_) => break,
+                    None if offer.left == 0 => return,
+                    None => {
+                        let node = self.state.add_node(offer.template);
+                        offer.left -= 1;
+                        offer.opened.push(node);
+                        node
+                    }
+                };
+                for (sort, pods) in &load {
+                    self.put(*sort, node, *pods);
+                }
+                self.work.steps(load.len() as u64);
+                nodes -= 1;
+                at += 1;
+            }
+        }
+    }
+
+    /// Loads nodes as a search for patterns says. Nodes of one template with the same room are an offer of their own.
+    fn by_patterns(&mut self, offers: &mut [Offer]) {
+        let mut kinds: BTreeMap<(usize, Vec<i128>), Vec<Option<NodeId>>> = BTreeMap::new();
+        for (at, offer) in offers.iter().enumerate() {
+            for node in &offer.opened {
+                let free = self.state.free(*node).to_vec();
+                kinds.entry((at, free)).or_default().push(Some(*node));
+            }
+            if offer.left > 0 {
+                let whole: Vec<i128> = self.state.tables().offered(offer.template).collect();
+                let new = (offer.left as usize).min(MOST_NEW);
+                kinds
+                    .entry((at, whole))
+                    .or_default()
+                    .extend(std::iter::repeat_n(None, new));
+            }
+        }
+        let mut kinds: Vec<Kind> = kinds
+            .into_iter()
+            .map(|((offer, free), nodes)| Kind { offer, free, nodes })
+            .collect();
+        // Those of which there are many matter most.
+        kinds.sort_by_key(|kind| std::cmp::Reverse(kind.nodes.len()));
+        kinds.truncate(MOST_KINDS);
+        let problem = self.problem(offers, &kinds);
+        let found = autoscaler_patterns::search(&problem);
+        self.work.steps(found.effort / EFFORT_PER_STEP);
+        let mut next = vec![0; kinds.len()];
+        for (pattern, nodes) in found.parts {
+            let Kind {
+                offer: at,
+                nodes: known,
+                ..
+            } = &kinds[pattern.offer];
+            for _ in 0..nodes {
+                let Some(place) = known.get(next[pattern.offer]) else {
+                    break;
+                };
+                next[pattern.offer] += 1;
+                let node = place.unwrap_or_else(|| {
+                    let node = self.state.add_node(offers[*at].template);
+                    offers[*at].left -= 1;
+                    offers[*at].opened.push(node);
+                    node
+                });
+                for (sort, pods) in &pattern.load {
+                    self.put(*sort, node, *pods);
+                }
+                self.work.steps(pattern.load.len() as u64);
+            }
+        }
+    }
+
+    fn problem(&self, offers: &[Offer], kinds: &[Kind]) -> Problem {
+        let tables = self.state.tables();
+        let template = |at: usize| &tables.snapshot.templates[offers[at].template as usize];
+        let dense = |needs: &[(usize, i128)]| {
+            let mut row = vec![0.0; tables.width()];
+            needs
+                .iter()
+                .for_each(|(column, amount)| row[*column] = number(*amount));
+            row
+        };
+        let rows = (0..self.sorts.len()).map(|sort| Row {
+            pods: self.sorts[sort].left,
+            requests: dense(&self.sorts[sort].needs),
+            per_node: kinds
+                .iter()
+                .map(|kind| {
+                    if self.takes(sort, offers[kind.offer].template) {
+                        u32::MAX
+                    } else {
+                        0
+                    }
+                })
+                .collect(),
+        });
+        let offers = kinds.iter().map(|kind| autoscaler_patterns::Offer {
+            price: number(i128::from(template(kind.offer).hourly_micros.max(1))),
+            capacity: kind.free.iter().map(|amount| number((*amount).max(0))).collect(),
+            limit: u32::try_from(kind.nodes.len()).unwrap_or(u32::MAX),
+        });
+        Problem {
+            rows: rows.collect(),
+            offers: offers.collect(),
+            limit: u32::MAX,
+            effort: SEARCH_EFFORT,
+        }
+    }
+
+    fn takes(&self, sort: usize, template: TemplateId) -> bool {
+        let tables = self.state.tables();
+        let shape = tables.shapes.of_templates[template as usize];
+        let class = self.sorts[sort].members[0].1;
+        tables
+            .shapes
+            .verdict(&tables.snapshot, class, shape)
+            .refused
+            .is_none()
+    }
+
+    /// What the nodes of these offers have altogether, by column.
+    fn capacity(&self, offers: &[Offer]) -> Vec<f64> {
+        let tables = self.state.tables();
+        let mut sums = vec![0.0; tables.width()];
+        for offer in offers {
+            let nodes = number(offer.opened.len() as i128 + i128::from(offer.left));
+            for (sum, amount) in sums.iter_mut().zip(tables.offered(offer.template)) {
+                *sum += number(amount) * nodes;
+            }
+        }
+        sums
+    }
+
+    /// By column: what is asked for of what there still is. A resource of which the nodes to come have plenty need
+    /// not be spared here, and one that they lack must not be wasted.
+    fn scarcity(&self, takes: &[usize], whole: &[i128], nodes: u64, later: &[f64]) -> Vec<f64> {
+        let mut asked = vec![0.0; whole.len()];
+        for sort in takes.iter().map(|sort| &self.sorts[*sort]) {
+            for (column, amount) in &sort.needs {
+                asked[*column] += number(*amount) * f64::from(sort.left);
+            }
+        }
+        let there = whole
+            .iter()
+            .zip(later)
+            .map(|(own, later)| number(*own) * number(i128::from(nodes)) + later);
+        asked
+            .iter()
+            .zip(there)
+            .map(|(asked, there)| if there > 0.0 { asked / there } else { 0.0 })
+            .collect()
+    }
+
+    /// What goes into a node with so much free: sorts and pods.
+    fn suitable(
+        &mut self,
+        takes: &[usize],
+        whole: &[i128],
+        free: &[i128],
+        weights: &[f64],
+    ) -> Vec<(usize, u32)> {
+        let mut free = free.to_vec();
+        let mut candidates: Vec<(usize, u32)> = takes
+            .iter()
+            .map(|sort| (*sort, self.sorts[*sort].left))
+            .filter(|(sort, left)| *left > 0 && holds(&free, &self.sorts[*sort].needs))
+            .collect();
+        let mut load: BTreeMap<usize, u32> = BTreeMap::new();
+        loop {
+            candidates.retain(|(sort, left)| *left > 0 && holds(&free, &self.sorts[*sort].needs));
+            self.work.steps(candidates.len() as u64 / 4);
+            let mut best: Option<(usize, usize, f64)> = None;
+            for (at, (sort, _)) in candidates.iter().enumerate() {
+                let Sort { needs, choice, .. } = &self.sorts[*sort];
+                let suits: f64 = needs
+                    .iter()
+                    .map(|(column, amount)| {
+                        weights[*column]
+                            * share(free[*column], whole[*column])
+                            * share(*amount, whole[*column])
+                    })
+                    .sum();
+                let better =
+                    best.is_none_or(|(_, least, most)| *choice < least || (*choice == least && suits > most));
+                if better {
+                    best = Some((at, *choice, suits));
+                }
+            }
+            let Some((at, ..)) = best else {
+                return load.into_iter().collect();
+            };
+            let (sort, left) = &mut candidates[at];
+            *left -= 1;
+            for (column, amount) in &self.sorts[*sort].needs {
+                free[*column] -= amount;
+            }
+            *load.entry(*sort).or_insert(0) += 1;
+        }
+    }
+
+    /// How many nodes get the same load: not all that could, because what is asked for shifts on the way.
+    fn repeats(&self, load: &[(usize, u32)]) -> u32 {
+        let most = load
+            .iter()
+            .map(|(sort, pods)| self.sorts[*sort].left / pods)
+            .min()
+            .unwrap_or(0);
+        if self.sorts.iter().filter(|sort| sort.left > 0).count() <= load.len() {
+            // Nothing else waits: no other load would be better.
+            most.max(1)
+        } else {
+            most.div_ceil(2).max(1)
+        }
+    }
+
+    fn put(&mut self, sort: usize, node: NodeId, mut pods: u32) {
+        let sort = &mut self.sorts[sort];
+        // Patterns may have more places than there are pods.
+        pods = pods.min(sort.left);
+        sort.left -= pods;
+        while pods > 0 {
+            let Some((position, class, left)) = sort.members.get_mut(sort.next) else {
+                return;
+            };
+            let taken = pods.min(*left);
+            self.state.place(*class, node, taken);
+            self.puts.push((*position, node, taken));
+            *left -= taken;
+            pods -= taken;
+            if *left == 0 {
+                sort.next += 1;
+            }
+        }
+    }
+}
+
+fn holds(free: &[i128], needs: &[(usize, i128)]) -> bool {
+    needs.iter().all(|(column, amount)| *amount <= free[*column])
+}
+
+/// Amounts of different resources compare as parts of a node; floating point is exact enough for that, and the same
+/// everywhere.
+fn share(amount: i128, whole: i128) -> f64 {
+    if whole <= 0 {
+        0.0
+    } else {
+        number(amount) / number(whole)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an amount, for comparing")]
+fn number(amount: i128) -> f64 {
+    amount as f64
+}

@@ -1,0 +1,56 @@
+//! How far the plans of the built-in policies are from the best there could be, on fleets of every kind.
+//!
+//! Each problem goes the whole way: waiting pods, the question, the two policies with the real oracle, the checker,
+//! and the placement that says whether every pod has its place. The price is held against a lower bound that no
+//! plan can undercut. `cargo test -p policy-node-selection --test fleet -- --nocapture` prints the table.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::type_complexity,
+    reason = "a test may fail, and its keys are what they are"
+)]
+
+mod bound;
+mod pipeline;
+mod problems;
+
+#[test]
+fn plans_are_near_the_least_price() {
+    let mut too_dear = Vec::new();
+    println!(
+        "{:<44} {:>6} {:>6} {:>14} {:>14} {:>7}  bound by",
+        "problem", "pods", "nodes", "price", "bound", "gap"
+    );
+    for problem in problems::all() {
+        let pods = problem.snapshot.pods.len();
+        let bound = bound::lower(&problem.snapshot);
+        let plan = pipeline::decide(&problem.snapshot);
+        let gap = plan.price as f64 / bound.price - 1.0;
+        println!(
+            "{:<44} {pods:>6} {:>6} {:>14} {:>14.0} {:>6.2}%  {}",
+            problem.name,
+            plan.nodes,
+            plan.price,
+            bound.price,
+            gap * 100.0,
+            bound.method
+        );
+        assert_eq!(plan.unplaced, 0, "{}: pods without a place", problem.name);
+        assert!(
+            gap > -1e-6,
+            "{}: cheaper than possible, the bound is wrong",
+            problem.name
+        );
+        if let Some(nodes) = problem.nodes {
+            assert_eq!(plan.nodes, nodes, "{}", problem.name);
+        }
+        if gap * 1000.0 > f64::from(problem.gap_permille) {
+            too_dear.push(problem.name);
+        }
+    }
+    assert!(
+        too_dear.is_empty(),
+        "further above the bound than allowed: {too_dear:?}"
+    );
+}
