@@ -212,6 +212,12 @@ async fn the_service_account_may_do_this_and_no_more() -> Result<()> {
         ),
         ("get list watch", ("storage.k8s.io", "storageclasses", "", "")),
         ("get list watch", ("storage.k8s.io", "csinodes", "", "")),
+        ("get list watch", ("storage.k8s.io", "csidrivers", "", "")),
+        (
+            "get list watch",
+            ("storage.k8s.io", "csistoragecapacities", "default", ""),
+        ),
+        ("get list watch", ("storage.k8s.io", "volumeattachments", "", "")),
         ("get list watch", ("node.k8s.io", "runtimeclasses", "", "")),
         ("create patch", ("", "events", "default", "")),
         ("create patch", ("events.k8s.io", "events", "default", "")),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::Condition;
 use crate::common::{
     Labels, Taint, kubernetes_version_schema, labels_schema, offering_ids_schema, quantity_schema,
+    startup_taints_schema,
 };
 use crate::node_group::{CostOptimization, ScaleDownPolicy, ScaleUpPolicy, SpotConfig};
 
@@ -192,6 +193,13 @@ pub struct GlobalSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub pod_eviction_timeout_seconds: Option<i32>,
+    /// Keys of taints that nodes carry at their start only and that somebody in the cluster takes off, such as
+    /// node.cilium.io/agent-not-ready; one with a slash at its end stands for all keys that begin so. They keep no pod
+    /// from a node that is to be bought, is on its way, or is Ready but for them. Those of Kubernetes itself and of
+    /// Cluster Autoscaler (startup-taint.cluster-autoscaler.kubernetes.io/) are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "startup_taints_schema")]
+    pub startup_taints: Option<Vec<String>>,
 }
 
 /// What the system keeps of a node.

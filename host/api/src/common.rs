@@ -103,6 +103,24 @@ pub fn offering_ids_schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Schema of a list of taints by key.
+pub fn startup_taints_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 64,
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 316,
+            "x-kubernetes-validations": [{
+                "rule": r"self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",
+                "message": "a startup taint is the key of a taint, such as node.cilium.io/agent-not-ready, or how its keys begin up to the slash, such as node.cilium.io/; value and effect are not named",
+            }],
+        },
+        "x-kubernetes-list-type": "set",
+    })
+}
+
 /// Schema of a Kubernetes version such as `v1.33.2`.
 pub fn kubernetes_version_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -150,7 +150,8 @@ pub(crate) struct FakeVpsie {
 #[derive(Debug, Args)]
 pub(crate) struct Fit {
     /// What `kubectl get … -o json` or `-o yaml` printed, of nodes, pods, namespaces, persistentvolumeclaims,
-    /// persistentvolumes, storageclasses, csinodes, csidrivers and runtimeclasses; `-` is standard input.
+    /// persistentvolumes, storageclasses, csinodes, csidrivers, csistoragecapacities, volumeattachments and
+    /// runtimeclasses; `-` is standard input.
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     pub(crate) from_dump: Vec<PathBuf>,
     /// Print one JSON object: `feasible` has the nodes of each pod, `refused` the rule for each other node.

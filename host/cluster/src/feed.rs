@@ -6,8 +6,9 @@ use autoscaler_api::{AutoscalerConfig, NodeGroup, Rebalance, ScalingPolicy, VPSi
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
+use k8s_openapi::api::storage::v1::{CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use parking_lot::RwLock;
@@ -31,6 +32,10 @@ pub enum Kind {
     Volume,
     StorageClass,
     CsiNode,
+    CsiDriver,
+    StorageCapacity,
+    VolumeAttachment,
+    RuntimeClass,
     NodeGroup,
     VPSieNode,
     Config,
@@ -50,6 +55,10 @@ pub enum Change {
     Volume(Arc<PersistentVolume>),
     StorageClass(Arc<StorageClass>),
     CsiNode(Arc<CSINode>),
+    CsiDriver(Arc<CSIDriver>),
+    StorageCapacity(Arc<CSIStorageCapacity>),
+    VolumeAttachment(Arc<VolumeAttachment>),
+    RuntimeClass(Arc<RuntimeClass>),
     NodeGroup(Arc<NodeGroup>),
     VPSieNode(Arc<VPSieNode>),
     Config(Arc<AutoscalerConfig>),
@@ -118,6 +127,18 @@ impl Feed {
         });
         self.watch::<CSINode>(client, Kind::CsiNode, every(), shutdown, |object| {
             Change::CsiNode(Arc::new(object))
+        });
+        self.watch::<CSIDriver>(client, Kind::CsiDriver, every(), shutdown, |object| {
+            Change::CsiDriver(Arc::new(object))
+        });
+        self.watch::<CSIStorageCapacity>(client, Kind::StorageCapacity, every(), shutdown, |object| {
+            Change::StorageCapacity(Arc::new(object))
+        });
+        self.watch::<VolumeAttachment>(client, Kind::VolumeAttachment, every(), shutdown, |object| {
+            Change::VolumeAttachment(Arc::new(object))
+        });
+        self.watch::<RuntimeClass>(client, Kind::RuntimeClass, every(), shutdown, |object| {
+            Change::RuntimeClass(Arc::new(object))
         });
         self.watch::<NodeGroup>(client, Kind::NodeGroup, every(), shutdown, |object| {
             Change::NodeGroup(Arc::new(object))

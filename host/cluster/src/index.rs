@@ -1,5 +1,6 @@
 //! The index: the cluster as far as decisions need it, folded from watch events.
 
+mod attached;
 mod classes;
 mod dependents;
 mod pods;
@@ -81,6 +82,7 @@ pub(crate) struct State {
     by_namespace: BTreeSet<PodKey>,
     /// Limits of the CSI drivers, by node.
     pub(crate) attach_limits: BTreeMap<String, Arc<AttachLimits>>,
+    pub(crate) attached: attached::Attached,
     /// All pods; their order matters only among those that wait.
     pub(crate) pods: HashMap<PodKey, PodEntry>,
     pub(crate) nodes: BTreeMap<String, NodeEntry>,
@@ -241,6 +243,7 @@ impl State {
             Change::Volume(object) => {
                 let concerned = self.around.set_volume(&object.name_any(), Some(object.clone()));
                 self.classify_anew(concerned);
+                self.volume_changed(&object.name_any());
             }
             Change::StorageClass(object) => {
                 let concerned = self.around.set_class(&object.name_any(), Some(object.clone()));
@@ -249,6 +252,19 @@ impl State {
             Change::CsiNode(object) => {
                 self.attach_limits
                     .insert(object.name_any(), Arc::new(attach_limits(object)));
+            }
+            Change::CsiDriver(object) => {
+                let concerned = self.around.set_driver(&object.name_any(), Some(object));
+                self.classify_anew(concerned);
+            }
+            Change::StorageCapacity(object) => {
+                let key = (object.namespace().unwrap_or_default(), object.name_any());
+                let concerned = self.around.set_capacity(&key, Some(object));
+                self.classify_anew(concerned);
+            }
+            Change::VolumeAttachment(object) => self.set_attachment(&object.name_any(), Some(object)),
+            Change::RuntimeClass(object) => {
+                self.around.runtimes.insert(object.name_any(), object.clone());
             }
             Change::Budget(object) => insert(&mut self.budgets, object),
             Change::DaemonSet(object) => insert(&mut self.daemon_sets, object),
@@ -289,12 +305,24 @@ impl State {
             Kind::Volume => {
                 let concerned = self.around.set_volume(&key.name, None);
                 self.classify_anew(concerned);
+                self.volume_changed(&key.name);
             }
             Kind::StorageClass => {
                 let concerned = self.around.set_class(&key.name, None);
                 self.classify_anew(concerned);
             }
             Kind::CsiNode => drop(self.attach_limits.remove(&key.name)),
+            Kind::CsiDriver => {
+                let concerned = self.around.set_driver(&key.name, None);
+                self.classify_anew(concerned);
+            }
+            Kind::StorageCapacity => {
+                let key = (key.namespace.clone(), key.name.clone());
+                let concerned = self.around.set_capacity(&key, None);
+                self.classify_anew(concerned);
+            }
+            Kind::VolumeAttachment => self.set_attachment(&key.name, None),
+            Kind::RuntimeClass => drop(self.around.runtimes.remove(&key.name)),
             Kind::Budget => drop(self.budgets.remove(key)),
             Kind::DaemonSet => drop(self.daemon_sets.remove(key)),
             Kind::NodeGroup => drop(self.node_groups.remove(key)),

@@ -21,6 +21,9 @@ fn change(object: &Value) -> Change {
         "PersistentVolume" => Change::Volume(Arc::new(serde_json::from_value(object).unwrap())),
         "StorageClass" => Change::StorageClass(Arc::new(serde_json::from_value(object).unwrap())),
         "CSINode" => Change::CsiNode(Arc::new(serde_json::from_value(object).unwrap())),
+        "CSIDriver" => Change::CsiDriver(Arc::new(serde_json::from_value(object).unwrap())),
+        "CSIStorageCapacity" => Change::StorageCapacity(Arc::new(serde_json::from_value(object).unwrap())),
+        "VolumeAttachment" => Change::VolumeAttachment(Arc::new(serde_json::from_value(object).unwrap())),
         kind => panic!("{kind}"),
     }
 }
@@ -75,6 +78,17 @@ fn claiming(name: &str, claim: &str) -> Value {
     pod(name, &json!({"volumes": volumes}))
 }
 
+fn running(name: &str, claim: &str, node: &str) -> Value {
+    let mut pod = claiming(name, claim);
+    pod["spec"]["nodeName"] = node.into();
+    pod
+}
+
+fn with_size(mut claim: Value, size: &str) -> Value {
+    claim["spec"]["resources"] = json!({"requests": {"storage": size}});
+    claim
+}
+
 fn claim(name: &str, volume: &str) -> Value {
     json!({"kind": "PersistentVolumeClaim",
         "metadata": {"name": name, "namespace": "ns", "annotations": {"pv.kubernetes.io/bind-completed": "yes"}},
@@ -107,6 +121,31 @@ fn by_hand(name: &str) -> Value {
 fn node(name: &str) -> Value {
     json!({"kind": "Node", "metadata": {"name": name}, "status": {"allocatable": {"cpu": "4", "pods": "110"},
         "conditions": [{"type": "Ready", "status": "True"}]}})
+}
+
+fn limits(node: &str, drivers: &Value) -> Value {
+    json!({"kind": "CSINode", "metadata": {"name": node}, "spec": {"drivers": drivers}})
+}
+
+fn limit(node: &str, count: i32) -> Value {
+    limits(
+        node,
+        &json!([{"name": "csi", "nodeID": node, "allocatable": {"count": count}}]),
+    )
+}
+
+fn attachment(name: &str, volume: &str, node: &str) -> Value {
+    json!({"kind": "VolumeAttachment", "metadata": {"name": name}, "spec": {
+        "attacher": "csi", "nodeName": node, "source": {"persistentVolumeName": volume}}})
+}
+
+fn driver(storage_capacity: bool) -> Value {
+    json!({"kind": "CSIDriver", "metadata": {"name": "csi"}, "spec": {"storageCapacity": storage_capacity}})
+}
+
+fn capacity(name: &str, class: &str, zone: &str, amount: &str) -> Value {
+    json!({"kind": "CSIStorageCapacity", "metadata": {"name": name, "namespace": "ns"},
+        "storageClassName": class, "capacity": amount, "nodeTopology": {"matchLabels": {"zone": zone}}})
 }
 
 /// Every order of a few things.
@@ -152,6 +191,22 @@ fn the_order_of_events_makes_no_difference() {
             namespace("one", "gold"),
             namespace("two", "silver"),
         ],
+        vec![
+            claiming("web", "data"),
+            with_size(unbound("data", "late"), "2Gi"),
+            json!({"kind": "StorageClass", "metadata": {"name": "late"}, "provisioner": "csi",
+                "volumeBindingMode": "WaitForFirstConsumer"}),
+            driver(true),
+            capacity("here", "late", "a", "2Gi"),
+        ],
+        vec![
+            running("web", "data", "n"),
+            claim("data", "pv"),
+            volume("pv", "data", "a"),
+            attachment("one", "pv", "n"),
+            limit("n", 3),
+            node("n"),
+        ],
     ] {
         let all = orders(&things);
         let expected = snapshot(&told(&all[0]));
@@ -167,6 +222,11 @@ fn the_order_of_events_makes_no_difference() {
                 "PersistentVolumeClaim" => (Kind::Claim, "ns"),
                 "PersistentVolume" => (Kind::Volume, ""),
                 "StorageClass" => (Kind::StorageClass, ""),
+                "CSIDriver" => (Kind::CsiDriver, ""),
+                "CSIStorageCapacity" => (Kind::StorageCapacity, "ns"),
+                "VolumeAttachment" => (Kind::VolumeAttachment, ""),
+                "CSINode" => (Kind::CsiNode, ""),
+                "Node" => (Kind::Node, ""),
                 _ => (Kind::Namespace, ""),
             };
             let name = thing["metadata"]["name"].as_str().unwrap();
@@ -324,15 +384,13 @@ fn what_becomes_of_pods() {
 
 #[test]
 fn nodes_have_the_limits_of_their_drivers() {
-    let csi =
-        |drivers: Value| json!({"kind": "CSINode", "metadata": {"name": "n"}, "spec": {"drivers": drivers}});
     let driver = |name: &str, count: Value| json!({"name": name, "nodeID": "n", "allocatable": count});
     let drivers = json!([
         driver("csi", json!({"count": 8})),
         driver("nfs", json!({})),
         driver("none", Value::Null)
     ]);
-    for things in orders(&[node("n"), csi(drivers)]) {
+    for things in orders(&[node("n"), limits("n", &drivers)]) {
         let index = told(&things);
         assert_eq!(
             *snapshot(&index).nodes[0].attach_limits,
@@ -340,6 +398,111 @@ fn nodes_have_the_limits_of_their_drivers() {
         );
         index.apply(&Change::Gone(Kind::CsiNode, ObjectKey::new("", "n")));
         assert_eq!(*snapshot(&index).nodes[0].attach_limits, [].into());
+    }
+}
+
+/// What is attached to a node with a limit of 5, and what is left of the limit beside the pods there.
+#[test]
+fn volumes_that_are_attached_and_used_by_nobody_take_of_the_limit() {
+    let pv = |name: &str| volume(name, "data", "a");
+    let used = || vec![running("web", "data", "n"), claim("data", "pv"), pv("pv")];
+    let without = |path: &str, mut object: Value| {
+        *object.pointer_mut(path).unwrap() = Value::Null;
+        object
+    };
+    let by = |driver: &str, mut attachment: Value| {
+        attachment["spec"]["attacher"] = driver.into();
+        attachment
+    };
+    let inline = |mut attachment: Value| {
+        attachment["spec"]["source"] =
+            json!({"inlineVolumeSpec": {"csi": {"driver": "csi", "volumeHandle": "h"}}});
+        attachment
+    };
+    let cases: Vec<(&str, Vec<Value>, u32)> = vec![
+        ("nothing", vec![], 5),
+        (
+            "of a pod there",
+            [used(), vec![attachment("a", "pv", "n")]].concat(),
+            5,
+        ),
+        ("of nobody", vec![pv("pv"), attachment("a", "pv", "n")], 4),
+        (
+            "of nobody, twice",
+            vec![pv("pv"), attachment("a", "pv", "n"), attachment("b", "pv", "n")],
+            4,
+        ),
+        (
+            "two of nobody",
+            vec![
+                pv("pv"),
+                pv("more"),
+                attachment("a", "pv", "n"),
+                attachment("b", "more", "n"),
+            ],
+            3,
+        ),
+        ("elsewhere", vec![pv("pv"), attachment("a", "pv", "m")], 5),
+        (
+            "of a pod elsewhere",
+            vec![
+                running("web", "data", "m"),
+                claim("data", "pv"),
+                pv("pv"),
+                attachment("a", "pv", "n"),
+            ],
+            4,
+        ),
+        (
+            "of a pod that waits",
+            vec![
+                claiming("web", "data"),
+                claim("data", "pv"),
+                pv("pv"),
+                attachment("a", "pv", "n"),
+            ],
+            4,
+        ),
+        (
+            "of a claim that has another by now",
+            vec![
+                running("web", "data", "n"),
+                claim("data", "new"),
+                pv("new"),
+                pv("pv"),
+                attachment("a", "pv", "n"),
+            ],
+            4,
+        ),
+        ("a volume that is gone", vec![attachment("a", "pv", "n")], 5),
+        (
+            "of no driver",
+            vec![without("/spec/csi", pv("pv")), attachment("a", "pv", "n")],
+            5,
+        ),
+        (
+            "by another driver",
+            vec![pv("pv"), by("nfs", attachment("a", "pv", "n"))],
+            5,
+        ),
+        (
+            "by no driver",
+            vec![pv("pv"), by("", attachment("a", "pv", "n"))],
+            5,
+        ),
+        ("without a volume", vec![inline(attachment("a", "pv", "n"))], 5),
+    ];
+    for (why, things, expected) in cases {
+        let things = [vec![node("n"), limit("n", 5)], things].concat();
+        let index = told(&things);
+        let left = |index: &Index| snapshot(index).nodes[0].attach_limits["csi"];
+        assert_eq!(left(&index), expected, "{why}");
+        // Whoever goes takes what it had along.
+        index.apply(&Change::Gone(Kind::Pod, ObjectKey::new("ns", "web")));
+        for name in ["a", "b"] {
+            index.apply(&Change::Gone(Kind::VolumeAttachment, ObjectKey::new("", name)));
+        }
+        assert_eq!(left(&index), 5, "{why}: detached");
     }
 }
 

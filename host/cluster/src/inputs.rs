@@ -47,6 +47,9 @@ pub struct Inputs {
     pub offerings: BTreeMap<String, Vec<Offering>>,
     /// What a new node keeps for itself, as long as no node of the offering has shown it.
     pub reserved: Resources,
+    /// Taints, beside those that every installation knows, that nodes carry at their start only: keys, and beginnings
+    /// of keys with a slash at their end.
+    pub startup_taints: Vec<String>,
     /// Health by group and offering.
     pub health: BTreeMap<(ObjectKey, String), TemplateHealth>,
     /// Pods that wait for less than this are not looked at.

@@ -5,6 +5,7 @@
 
 mod fleet;
 mod nodes;
+mod passing;
 mod pods;
 mod templates;
 
@@ -17,22 +18,13 @@ use autoscaler_core::model::{
     DisruptionBudget, Group, GroupId, PodClass, Snapshot, Taint, TaintEffect, TemplateId,
 };
 use fleet::{Fleet, Tally};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use std::collections::BTreeMap;
 
 /// `scaleDownPolicy.cpuThreshold` and `.memoryThreshold` of a group, in percent, as rebalance policies see them.
 const CPU_THRESHOLD: &str = "scale-down-cpu-threshold";
 const MEMORY_THRESHOLD: &str = "scale-down-memory-threshold";
-
-/// Taints that vanish by themselves once a node is up: a Ready node that still carries one is not full.
-const PASSING_TAINTS: [&str; 6] = [
-    "node.kubernetes.io/not-ready",
-    "node.kubernetes.io/network-unavailable",
-    "node.cloudprovider.kubernetes.io/uninitialized",
-    autoscaler_api::labels::STARTUP_TAINT,
-    "startup-taint.cluster-autoscaler.kubernetes.io/",
-    "ignore-taint.cluster-autoscaler.kubernetes.io/",
-];
 
 impl Index {
     /// The cluster as it is now, as one value.
@@ -161,36 +153,32 @@ impl<'a> Builder<'a> {
     }
 
     fn budgets(&mut self) {
-        self.snapshot.budgets = self
-            .state
-            .budgets
-            .values()
-            .map(|object| DisruptionBudget {
-                namespace: object.namespace().unwrap_or_default(),
-                name: object.name_any(),
-                selector: object
-                    .spec
-                    .as_ref()
-                    .and_then(|spec| spec.selector.as_ref())
-                    .map(label_selector),
-                disruptions_allowed: object
-                    .status
-                    .as_ref()
-                    .map_or(0, |status| unsigned(status.disruptions_allowed)),
-            })
-            .collect();
+        self.snapshot.budgets = self.state.budgets.values().map(|object| budget(object)).collect();
+    }
+}
+
+/// A budget with the room that the eviction API would grant. It grants none while the status is of an older spec.
+fn budget(object: &PodDisruptionBudget) -> DisruptionBudget {
+    let (spec, status) = (object.spec.as_ref(), object.status.clone().unwrap_or_default());
+    let outdated = status.observed_generation.unwrap_or(0) < object.metadata.generation.unwrap_or(0);
+    let policy = spec.and_then(|spec| spec.unhealthy_pod_eviction_policy.as_deref());
+    let is_healthy = status.desired_healthy > 0 && status.current_healthy >= status.desired_healthy;
+    DisruptionBudget {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        selector: spec.and_then(|spec| spec.selector.as_ref()).map(label_selector),
+        disruptions_allowed: if outdated {
+            0
+        } else {
+            unsigned(status.disruptions_allowed)
+        },
+        spares_unready: policy == Some("AlwaysAllow") || is_healthy,
     }
 }
 
 /// Whether a VPSieNode counts towards its group: it is there or on its way, and not on its way out.
 fn counts(node: &VPSieNode) -> bool {
     node.metadata.deletion_timestamp.is_none() && node.phase() != Phase::Failed && !node.phase().is_leaving()
-}
-
-fn passes(taint: &Taint) -> bool {
-    PASSING_TAINTS
-        .iter()
-        .any(|known| taint.key == *known || (known.ends_with('/') && taint.key.starts_with(known)))
 }
 
 fn taint(taint: &autoscaler_api::Taint) -> Taint {

@@ -370,6 +370,126 @@ fn new_nodes_have_the_smallest_limit_that_a_node_of_the_group_has_shown() {
 }
 
 #[test]
+fn taints_pass_that_the_operator_names() {
+    let taints = json!([
+        {"key": "node.cilium.io/agent-not-ready", "effect": "NoExecute"},
+        {"key": "storage.example.com/starting", "effect": "NoSchedule"},
+        {"key": "dedicated", "effect": "NoSchedule"},
+    ]);
+    for (startup_taints, expected) in [
+        (
+            vec![],
+            vec![
+                "node.cilium.io/agent-not-ready",
+                "storage.example.com/starting",
+                "dedicated",
+            ],
+        ),
+        (
+            vec!["node.cilium.io/agent-not-ready", "storage.example.com/"],
+            vec!["dedicated"],
+        ),
+    ] {
+        let mut scene = Scene::new(json!({"taints": taints}));
+        scene.inputs.startup_taints = startup_taints.into_iter().map(str::to_owned).collect();
+        scene.vpsie_node("web-1", "Pending", None);
+        scene.vpsie_node("web-2", "Ready", Some("machine-2"));
+        scene.node("machine-2", true, &taints);
+        scene.vpsie_node("web-3", "Joining", Some("machine-3"));
+        scene.node("machine-3", false, &taints);
+        let snapshot = scene.snapshot();
+        assert_eq!(snapshot.nodes.len(), 3);
+        let nodes = snapshot.nodes.iter().map(|node| &node.taints);
+        for taints in nodes.chain([&snapshot.templates[0].taints]) {
+            let keys: Vec<&str> = taints.iter().map(|taint| taint.key.as_str()).collect();
+            assert_eq!(keys, expected);
+        }
+        scene.vpsie_node("web-2", "Ready", Some("machine-2"));
+        scene.node("machine-2", false, &taints);
+        let snapshot = scene.snapshot();
+        let broken = snapshot
+            .nodes
+            .iter()
+            .find(|node| node.name == "machine-2")
+            .unwrap();
+        assert_eq!(broken.taints.len(), 3, "a node that is not ready has all of them");
+    }
+}
+
+/// A DaemonSet of a runtime: what admission makes of its pods counts.
+#[test]
+fn daemon_pods_take_what_their_runtime_adds() {
+    let overhead = json!({"overhead": {"podFixed": {"cpu": "50m"}}});
+    let chooses = |tier: &str| json!({"scheduling": {"nodeSelector": {"tier": tier}}});
+    let tolerates = json!({"scheduling": {"tolerations": [{"key": "dedicated", "operator": "Exists"}]}});
+    // Of 1900 thousandths of a core, 200 for the pod.
+    let cases = [
+        ("a runtime that adds nothing", Some(json!({})), json!({}), 1700),
+        (
+            "one that takes something itself",
+            Some(overhead.clone()),
+            json!({}),
+            1650,
+        ),
+        (
+            "as the pod says",
+            Some(overhead.clone()),
+            json!({"overhead": {"cpu": "50m"}}),
+            1650,
+        ),
+        (
+            "not as the pod says: no pod is let in",
+            Some(overhead),
+            json!({"overhead": {"cpu": "10m"}}),
+            1900,
+        ),
+        ("one that does not exist", None, json!({}), 1900),
+        ("one of the group's nodes", Some(chooses("web")), json!({}), 1700),
+        ("one of other nodes", Some(chooses("db")), json!({}), 1900),
+        (
+            "one that the pod contradicts",
+            Some(chooses("db")),
+            json!({"nodeSelector": {"tier": "web"}}),
+            1900,
+        ),
+        (
+            "one that tolerates the group's taint",
+            Some(tolerates),
+            json!({"tolerations": null}),
+            1700,
+        ),
+    ];
+    for (why, runtime, fields, expected) in cases {
+        let scene = Scene::new(json!({}));
+        if let Some(mut runtime) = runtime {
+            let fields = runtime.as_object_mut().unwrap();
+            fields.insert("metadata".into(), json!({"name": "sandbox"}));
+            fields.insert("handler".into(), json!("sandbox"));
+            let runtime = serde_json::from_value(runtime).unwrap();
+            scene.index.apply(&Change::RuntimeClass(Arc::new(runtime)));
+        }
+        let mut spec = json!({
+            "runtimeClassName": "sandbox", "tolerations": [{"operator": "Exists"}],
+            "containers": [{"name": "c", "resources": {"requests": {"cpu": "200m"}}}],
+        });
+        spec.as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
+        let set = json!({
+            "metadata": {"name": "agent", "namespace": "kube-system"},
+            "spec": {"selector": {}, "template": {"metadata": {}, "spec": spec}},
+        });
+        let set = serde_json::from_value(set).unwrap();
+        scene.index.apply(&Change::DaemonSet(Arc::new(set)));
+        assert_eq!(
+            scene.snapshot().templates[0].allocatable.cpu_milli,
+            expected,
+            "{why}"
+        );
+    }
+}
+
+#[test]
 fn taints_that_pass_do_not_close_nodes_to_come() {
     let taints = json!([
         {"key": "startup-taint.cluster-autoscaler.kubernetes.io/agent", "effect": "NoSchedule"},

@@ -52,6 +52,7 @@ pub struct Settings {
     pub pod_grace: Duration,
     pub reserved: Resources,
     pub removals_at_once: u32,
+    pub startup_taints: Vec<String>,
 }
 
 impl Settings {
@@ -88,6 +89,7 @@ impl Settings {
                 .max_concurrent
                 .and_then(|n| u32::try_from(n).ok())
                 .unwrap_or(1),
+            startup_taints: global.startup_taints.unwrap_or_default(),
         }
     }
 }

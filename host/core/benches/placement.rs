@@ -2,8 +2,8 @@
 
 use autoscaler_core::decision::questions;
 use autoscaler_core::model::{
-    AttachLimits, Group, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey, Resident,
-    Resources, Snapshot, SpreadConstraint, Template, WhenUnsatisfiable,
+    AttachLimits, Group, Health, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey,
+    Resident, Resources, Snapshot, SpreadConstraint, Template, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::place_pending;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -77,6 +77,7 @@ fn cluster(nodes: u32, pods: u32) -> Arc<Snapshot> {
             key: key(number),
             class: number % CLASSES,
             judgement: Movability::Moves.into(),
+            health: Health::Ready,
         })
     };
     let node = |number: u32| Node {

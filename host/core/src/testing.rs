@@ -1,9 +1,9 @@
 //! Small clusters for tests, in few words.
 
 use crate::model::{
-    AttachLimits, ClassId, Group, GroupId, LabelSelector, Labels, Movability, Node, NodeId, NodeState, Pod,
-    PodClass, PodKey, Resident, Resources, Snapshot, Taint, TaintEffect, Template, TemplateId, Toleration,
-    TolerationOperator,
+    AttachLimits, ClassId, Group, GroupId, Health, LabelSelector, Labels, Movability, Node, NodeId,
+    NodeState, Pod, PodClass, PodKey, Resident, Resources, Snapshot, Taint, TaintEffect, Template,
+    TemplateId, Toleration, TolerationOperator,
 };
 use crate::packing::State;
 use std::sync::Arc;
@@ -204,6 +204,7 @@ impl Cluster {
             key,
             class,
             judgement: Movability::Moves.into(),
+            health: Health::Ready,
         }));
     }
 

@@ -1,7 +1,6 @@
 //! Patterns: what one node of an offer may hold.
 
 use crate::problem::Problem;
-use std::collections::BTreeMap;
 
 /// A node of an offer with the pods on it.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,15 +29,19 @@ impl Pattern {
 
 /// How the first two resources weigh against each other when pods compete for a node.
 const PROPORTIONS: [f64; 5] = [0.5, 0.15, 0.35, 0.65, 0.85];
+/// The same for a node that holds some pods to begin with.
+const BEGUN_PROPORTIONS: [f64; 2] = [0.3, 0.7];
 
 /// With no more rows than this, a node is also tried with every number of pods of every row to begin with.
 const FEW_ROWS: usize = 14;
 const MOST_BEGUN: u32 = 24;
+/// With no more pods than this, a node is also filled pod by pod: on a larger one the last pods matter little.
+pub(crate) const FEW_PODS: u32 = 96;
 
 /// How many rows [`most_valuable`] looks at, by their number, the pods of the pattern aside.
 pub(crate) fn effort_of(rows: usize) -> usize {
     let begun = if rows <= FEW_ROWS {
-        2 * rows * MOST_BEGUN as usize
+        BEGUN_PROPORTIONS.len() * rows * MOST_BEGUN as usize
     } else {
         0
     };
@@ -53,151 +56,212 @@ pub(crate) fn most_valuable(
     left: &[u32],
     values: &[f64],
 ) -> Option<Pattern> {
-    let none = (0, 0);
-    let by_value = PROPORTIONS
-        .iter()
-        .map(|first| by_density(problem, offer, left, values, *first, none));
-    let mut begun = Vec::new();
-    let rows: Vec<usize> = candidates(problem, offer, left, values).collect();
-    if rows.len() <= FEW_ROWS {
-        for row in rows {
-            let most = room(&problem.offers[offer].capacity, &problem.rows[row].requests).min(MOST_BEGUN);
-            begun.extend((1..=most).map(|pods| (row, pods)));
+    let mut greedy = Greedy::new(problem, offer, left, values);
+    for first in PROPORTIONS {
+        let order = greedy.by_density(first);
+        greedy.fill(&order, None);
+    }
+    if greedy.rows.len() <= FEW_ROWS {
+        for first in BEGUN_PROPORTIONS {
+            let order = greedy.by_density(first);
+            for row in greedy.rows.clone() {
+                let most = room(&problem.offers[offer].capacity, &problem.rows[row].requests);
+                for pods in 1..=most.min(MOST_BEGUN) {
+                    greedy.fill(&order, Some((row, pods)));
+                }
+            }
         }
     }
-    let begun = begun
-        .into_iter()
-        .flat_map(|begun| [0.3, 0.7].map(|first| by_density(problem, offer, left, values, first, begun)));
-    let mut best: Option<(f64, Pattern)> = None;
-    let suitable = std::iter::once(by_suitability(problem, offer, left, values));
-    for pattern in by_value.chain(begun).chain(suitable) {
-        let value = pattern.value(values);
-        if !pattern.load.is_empty() && best.as_ref().is_none_or(|(most, _)| value > *most + 1e-9) {
-            best = Some((value, pattern));
-        }
+    if greedy.most.iter().sum::<u32>() <= FEW_PODS {
+        greedy.by_suitability();
     }
-    best.map(|(_, pattern)| pattern)
+    greedy.best()
 }
 
-/// The pods of highest value for their room first, after so many of the row to begin with.
-pub(crate) fn by_density(
-    problem: &Problem,
+/// The pods of highest value for their room, both resources weighed alike.
+pub(crate) fn by_density(problem: &Problem, offer: usize, left: &[u32], values: &[f64]) -> Option<Pattern> {
+    let mut greedy = Greedy::new(problem, offer, left, values);
+    let order = greedy.by_density(0.5);
+    greedy.fill(&order, None);
+    greedy.best()
+}
+
+/// Greedy ways to fill one node of an offer; the most valuable load is kept.
+struct Greedy<'a> {
+    problem: &'a Problem,
     offer: usize,
-    left: &[u32],
-    values: &[f64],
-    first: f64,
-    begun: (usize, u32),
-) -> Pattern {
-    let capacity = &problem.offers[offer].capacity;
-    let mut order: Vec<(f64, usize)> = candidates(problem, offer, left, values)
-        .map(|row| {
-            let room: f64 = capacity
-                .iter()
-                .zip(&problem.rows[row].requests)
-                .enumerate()
-                .filter(|(_, (capacity, _))| **capacity > 0.0)
-                .map(|(resource, (capacity, request))| {
+    left: &'a [u32],
+    values: &'a [f64],
+    /// Rows that the node may hold.
+    rows: Vec<usize>,
+    /// By row: the load in the making, and the best so far with its value.
+    load: Vec<u32>,
+    most: Vec<u32>,
+    value: f64,
+    free: Vec<f64>,
+}
+
+impl<'a> Greedy<'a> {
+    fn new(problem: &'a Problem, offer: usize, left: &'a [u32], values: &'a [f64]) -> Self {
+        let holds =
+            |row: &usize| left[*row] > 0 && values[*row] > 0.0 && problem.rows[*row].per_node[offer] > 0;
+        Self {
+            problem,
+            offer,
+            left,
+            values,
+            rows: (0..problem.rows.len()).filter(holds).collect(),
+            load: vec![0; problem.rows.len()],
+            most: vec![0; problem.rows.len()],
+            value: 0.0,
+            free: Vec::new(),
+        }
+    }
+
+    fn begin(&mut self) {
+        self.load.fill(0);
+        self.free.clear();
+        self.free
+            .extend_from_slice(&self.problem.offers[self.offer].capacity);
+    }
+
+    /// Keeps the load if none before was worth as much.
+    fn end(&mut self) {
+        let worth = |row: &usize| self.values[*row] * f64::from(self.load[*row]);
+        let value: f64 = self.rows.iter().map(worth).sum();
+        if value > self.value + 1e-9 {
+            self.value = value;
+            self.most.copy_from_slice(&self.load);
+        }
+    }
+
+    fn put(&mut self, row: usize, pods: u32) {
+        let requests = &self.problem.rows[row].requests;
+        for (free, request) in self.free.iter_mut().zip(requests) {
+            *free -= request * f64::from(pods);
+        }
+        self.load[row] += pods;
+    }
+
+    /// The rows by the value of a pod for the room that it takes, the best first.
+    fn by_density(&self, first: f64) -> Vec<usize> {
+        let capacity = &self.problem.offers[self.offer].capacity;
+        let density = |row: usize| {
+            let mut room = 0.0;
+            for (resource, (capacity, request)) in
+                capacity.iter().zip(&self.problem.rows[row].requests).enumerate()
+            {
+                if *capacity > 0.0 {
                     let weight = match resource {
                         0 => first,
                         1 => 1.0 - first,
                         _ => 0.2,
                     };
-                    weight * request / capacity
-                })
-                .sum();
-            (values[row] / room.max(1e-9), row)
-        })
-        .collect();
-    order.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
-    let mut free = capacity.clone();
-    let mut load = BTreeMap::new();
-    let begun = (begun.1 > 0).then_some((begun.0, begun.1));
-    for (row, most) in begun
-        .into_iter()
-        .chain(order.into_iter().map(|(_, row)| (row, u32::MAX)))
-    {
-        let loaded = load.entry(row).or_insert(0);
+                    room += weight * request / capacity;
+                }
+            }
+            self.values[row] / f64::max(room, 1e-9)
+        };
+        let mut order: Vec<(f64, usize)> = self.rows.iter().map(|row| (density(*row), *row)).collect();
+        order.sort_unstable_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
+        order.into_iter().map(|(_, row)| row).collect()
+    }
+
+    /// Rows in this order, each as far as it goes, after so many of a row to begin with.
+    fn fill(&mut self, order: &[usize], begun: Option<(usize, u32)>) {
+        self.begin();
+        if let Some((row, pods)) = begun {
+            self.fill_row(row, pods);
+        }
+        for row in order {
+            self.fill_row(*row, u32::MAX);
+        }
+        self.end();
+    }
+
+    fn fill_row(&mut self, row: usize, most: u32) {
+        let asked = &self.problem.rows[row];
         let most = most.min(
-            problem.rows[row].per_node[offer]
-                .min(left[row])
-                .saturating_sub(*loaded),
+            asked.per_node[self.offer]
+                .min(self.left[row])
+                .saturating_sub(self.load[row]),
         );
-        let pods = room(&free, &problem.rows[row].requests).min(most);
-        put(&mut free, &problem.rows[row].requests, pods);
-        *loaded += pods;
-    }
-    let load = load.into_iter().filter(|(_, pods)| *pods > 0).collect();
-    Pattern { offer, load }
-}
-
-/// The pods that suit what the node has left, as the host packs them: a large scalar product of what is free and
-/// what the pod takes, each resource weighted by how much of it is asked for.
-fn by_suitability(problem: &Problem, offer: usize, left: &[u32], values: &[f64]) -> Pattern {
-    let capacity = &problem.offers[offer].capacity;
-    let rows: Vec<usize> = candidates(problem, offer, left, values).collect();
-    let part = |resource: usize, amount: f64| {
-        if capacity[resource] > 0.0 {
-            amount / capacity[resource]
-        } else {
-            0.0
-        }
-    };
-    let mut weights = vec![0.0; capacity.len()];
-    for row in &rows {
-        for (resource, request) in problem.rows[*row].requests.iter().enumerate() {
-            weights[resource] += part(resource, *request) * f64::from(left[*row]);
-        }
-    }
-    let mut free = capacity.clone();
-    let mut load = vec![0_u32; problem.rows.len()];
-    loop {
-        let mut best: Option<(f64, usize)> = None;
-        for row in &rows {
-            let asked = &problem.rows[*row];
-            if load[*row] >= left[*row].min(asked.per_node[offer]) || room(&free, &asked.requests) == 0 {
-                continue;
-            }
-            let suits: f64 = asked
-                .requests
-                .iter()
-                .enumerate()
-                .map(|(resource, request)| {
-                    weights[resource] * part(resource, free[resource]) * part(resource, *request)
-                })
-                .sum();
-            if best.is_none_or(|(most, _)| suits > most) {
-                best = Some((suits, *row));
+        if most > 0 {
+            let pods = room(&self.free, &asked.requests).min(most);
+            if pods > 0 {
+                self.put(row, pods);
             }
         }
-        let Some((_, row)) = best else { break };
-        put(&mut free, &problem.rows[row].requests, 1);
-        load[row] += 1;
     }
-    let load = load
-        .into_iter()
-        .enumerate()
-        .filter(|(_, pods)| *pods > 0)
-        .collect();
-    Pattern { offer, load }
-}
 
-fn candidates<'a>(
-    problem: &'a Problem,
-    offer: usize,
-    left: &'a [u32],
-    values: &'a [f64],
-) -> impl Iterator<Item = usize> + 'a {
-    (0..problem.rows.len())
-        .filter(move |row| left[*row] > 0 && values[*row] > 0.0 && problem.rows[*row].per_node[offer] > 0)
+    /// The pods that suit what the node has left, as the host packs them: a large scalar product of what is free and
+    /// what the pod takes, each resource weighted by how much of it is asked for.
+    fn by_suitability(&mut self) {
+        let capacity = &self.problem.offers[self.offer].capacity;
+        let part = |resource: usize, amount: f64| {
+            if capacity[resource] > 0.0 {
+                amount / capacity[resource]
+            } else {
+                0.0
+            }
+        };
+        let mut weights = vec![0.0; capacity.len()];
+        for row in &self.rows {
+            for (resource, request) in self.problem.rows[*row].requests.iter().enumerate() {
+                weights[resource] += part(resource, *request) * f64::from(self.left[*row]);
+            }
+        }
+        self.begin();
+        let mut open = self.rows.clone();
+        loop {
+            // A row that does not fit any more will not later.
+            open.retain(|row| {
+                let asked = &self.problem.rows[*row];
+                self.load[*row] < self.left[*row].min(asked.per_node[self.offer])
+                    && asked
+                        .requests
+                        .iter()
+                        .zip(&self.free)
+                        .all(|(request, free)| *request <= free + 1e-9)
+            });
+            let mut best: Option<(f64, usize)> = None;
+            for row in &open {
+                let mut suits = 0.0;
+                for (resource, request) in self.problem.rows[*row].requests.iter().enumerate() {
+                    suits +=
+                        weights[resource] * part(resource, self.free[resource]) * part(resource, *request);
+                }
+                if best.is_none_or(|(most, _)| suits > most) {
+                    best = Some((suits, *row));
+                }
+            }
+            let Some((_, row)) = best else { break };
+            self.put(row, 1);
+        }
+        self.end();
+    }
+
+    fn best(self) -> Option<Pattern> {
+        let load: Vec<(usize, u32)> = self
+            .most
+            .into_iter()
+            .enumerate()
+            .filter(|(_, pods)| *pods > 0)
+            .collect();
+        (!load.is_empty()).then_some(Pattern {
+            offer: self.offer,
+            load,
+        })
+    }
 }
 
 /// How many pods of these requests the free amounts hold.
-fn room(free: &[f64], requests: &[f64]) -> u32 {
+pub(crate) fn room(free: &[f64], requests: &[f64]) -> u32 {
     let mut room = f64::from(u32::MAX);
     for (free, request) in free.iter().zip(requests) {
         if *request > 0.0 {
             // Amounts are whole numbers: a tiny error of division must not cost a pod.
-            room = room.min((free / request + 1e-9).floor());
+            room = room.min(free / request + 1e-9);
         }
     }
     #[expect(
@@ -207,10 +271,4 @@ fn room(free: &[f64], requests: &[f64]) -> u32 {
     )]
     let room = room.max(0.0) as u32;
     room
-}
-
-fn put(free: &mut [f64], requests: &[f64], pods: u32) {
-    for (free, request) in free.iter_mut().zip(requests) {
-        *free -= request * f64::from(pods);
-    }
 }

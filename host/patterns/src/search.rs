@@ -5,13 +5,13 @@
 //! the rest is solved again, and the last few nodes are tried out: each offer as the next one, completed greedily.
 //! All bounds are numbers of steps, so that the same question has the same answer everywhere.
 
-use crate::pattern::{Pattern, by_density, effort_of, most_valuable};
-use crate::problem::Problem;
+use crate::pattern::{FEW_PODS, Pattern, by_density, effort_of, most_valuable, room};
+use crate::problem::{Problem, Row};
 use crate::simplex::Program;
 use std::cell::Cell;
 
 /// Rounds of one linear program in which patterns join.
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 80;
 /// Patterns that join in a round.
 const JOINING: usize = 8;
 /// Steps of the simplex method in a round.
@@ -45,6 +45,7 @@ pub fn search(problem: &Problem) -> Found {
         effort: Cell::new(problem.effort),
         problem,
     };
+    search.patterns = search.first_patterns();
     for _ in 0..PROGRAMS {
         if search.is_done() || search.is_spent() {
             break;
@@ -104,7 +105,8 @@ impl Search<'_> {
             .flat_map(|pattern| &pattern.load)
             .map(|(_, pods)| *pods)
             .sum();
-        self.spend(effort_of(left.len()) + left.len() * pods as usize);
+        let one_by_one = if pods <= FEW_PODS { pods as usize } else { 0 };
+        self.spend(effort_of(left.len()) + left.len() * one_by_one);
         pattern
     }
 
@@ -159,6 +161,7 @@ impl Search<'_> {
             }
         }
         self.solve(&mut program);
+        let mut next = 0;
         for _ in 0..ROUNDS {
             let values = program.values();
             let per_node = |offer: usize| -> f64 {
@@ -167,20 +170,27 @@ impl Search<'_> {
                     .map(|limit| values[self.left.len() + limit])
                     .sum()
             };
-            let mut joining: Vec<(f64, Pattern)> = (0..offers.len())
-                .filter(|offer| self.room(*offer) > 0)
-                .filter_map(|offer| {
-                    let pattern = self.valuable(offer, &self.left, &values)?;
-                    let gain = (pattern.value(&values) + per_node(offer)) / offers[offer].price;
-                    (gain > 1.0 + 1e-6).then_some((gain, pattern))
-                })
-                .collect();
-            joining.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.offer.cmp(&other.1.offer)));
-            joining.truncate(JOINING);
+            // Offers take turns: enough of them are asked to find what joins, all of them before none does.
+            let mut joining: Vec<Pattern> = Vec::new();
+            for _ in 0..offers.len() {
+                let offer = next % offers.len();
+                next += 1;
+                if self.room(offer) == 0 {
+                    continue;
+                }
+                if let Some(pattern) = self.valuable(offer, &self.left, &values)
+                    && pattern.value(&values) + per_node(offer) > offers[offer].price * (1.0 + 1e-6)
+                {
+                    joining.push(pattern);
+                }
+                if joining.len() == JOINING {
+                    break;
+                }
+            }
             if joining.is_empty() {
                 break;
             }
-            for (_, pattern) in joining {
+            for pattern in joining {
                 let at = program.add(offers[pattern.offer].price, &pattern.load, &under[pattern.offer]);
                 members.push((at, pattern));
             }
@@ -269,7 +279,7 @@ impl Search<'_> {
                     self.valuable(offer, left, values)?
                 } else {
                     self.spend(2 * left.len());
-                    by_density(self.problem, offer, left, values, 0.5, (0, 0))
+                    by_density(self.problem, offer, left, values)?
                 };
                 let value = pattern.value(values);
                 (value > 0.0).then(|| (self.problem.offers[offer].price / value, pattern))
@@ -279,25 +289,50 @@ impl Search<'_> {
         options
     }
 
-    /// Buys for what is left without weighing much: by the size of pods, the best price for it, and as many nodes
-    /// alike as the pods fill.
-    fn finish(&mut self) {
-        let dearest = |row: usize| {
-            let cheapest = |(offer, at): (usize, &crate::Offer)| {
+    /// What a pod of each row is worth by its size: its part of the node on which that costs least.
+    fn worth(&self) -> Vec<f64> {
+        let cheapest = |row: &Row| {
+            let parts = self.problem.offers.iter().enumerate().filter_map(|(offer, at)| {
                 let most = |(capacity, request): (&f64, &f64)| {
                     (*capacity > 0.0 && *request > 0.0).then(|| request / capacity)
                 };
-                let requests = &self.problem.rows[row].requests;
-                let share = at.capacity.iter().zip(requests).filter_map(most);
-                (self.problem.rows[row].per_node[offer] > 0).then(|| at.price * share.fold(0.0, f64::max))
-            };
-            let costs = self.problem.offers.iter().enumerate().filter_map(cheapest);
-            costs.fold(f64::INFINITY, f64::min)
+                let parts = at.capacity.iter().zip(&row.requests).filter_map(most);
+                (row.per_node[offer] > 0).then(|| at.price * parts.fold(0.0, f64::max))
+            });
+            let least = parts.fold(f64::INFINITY, f64::min);
+            if least.is_finite() { least.max(1e-6) } else { 0.0 }
         };
-        let values: Vec<f64> = (0..self.left.len())
-            .map(dearest)
-            .map(|value| if value.is_finite() { value.max(1e-6) } else { 0.0 })
-            .collect();
+        self.problem.rows.iter().map(cheapest).collect()
+    }
+
+    /// Patterns to begin with: each offer filled by the worth of pods, and each row alone where a pod costs least. With
+    /// them a program knows at once what pods are worth.
+    fn first_patterns(&self) -> Vec<Pattern> {
+        let worth = self.worth();
+        let offers = 0..self.problem.offers.len();
+        self.spend((2 * offers.len() + worth.len()) * worth.len());
+        let full = |offer: usize| by_density(self.problem, offer, &self.left, &worth);
+        let mut patterns: Vec<Pattern> = offers.clone().filter_map(full).collect();
+        for (row, left) in self.left.iter().enumerate() {
+            let alone = offers.clone().filter_map(|offer| {
+                let asked = &self.problem.rows[row];
+                let most = asked.per_node[offer].min(*left);
+                let pods = room(&self.problem.offers[offer].capacity, &asked.requests).min(most);
+                (pods > 0).then(|| (self.problem.offers[offer].price / f64::from(pods), offer, pods))
+            });
+            let cheapest = alone.min_by(|one, other| one.0.total_cmp(&other.0));
+            patterns.extend(cheapest.map(|(_, offer, pods)| Pattern {
+                offer,
+                load: vec![(row, pods)],
+            }));
+        }
+        patterns
+    }
+
+    /// Buys for what is left without weighing much: by the size of pods, the best price for it, and as many nodes
+    /// alike as the pods fill.
+    fn finish(&mut self) {
+        let values = self.worth();
         while !self.is_done() {
             let best = self
                 .options(&self.left, &values, self.limit, false)
@@ -328,5 +363,65 @@ impl Search<'_> {
             limit -= 1;
         }
         (left.iter().sum(), price)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Offer;
+
+    /// Pods of five by six sizes, some alone on their node, and nodes of many sizes at one price per core.
+    fn diverse(pods: u32, alone: u32) -> Problem {
+        let mut rows = Vec::new();
+        for (kind, total) in [pods, alone].into_iter().enumerate() {
+            for cpu in [100.0, 250.0, 500.0, 1000.0, 1500.0] {
+                for memory in [100.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0] {
+                    rows.push(Row {
+                        pods: total / 30,
+                        requests: vec![cpu, memory, if kind == 0 { 0.0 } else { 1.0 }],
+                        per_node: vec![if kind == 0 { u32::MAX } else { 1 }; 40],
+                    });
+                }
+            }
+        }
+        let size = |number: i32| {
+            f64::from(if number < 20 {
+                number + 1
+            } else {
+                (number - 19) * 20
+            })
+        };
+        let offers = (0..40).map(size).map(|cores| Offer {
+            price: cores * 275.0 + 1.0,
+            capacity: vec![cores * 1000.0 - 100.0, cores * 2048.0 - 10.0, 1.0],
+            limit: 100_000,
+        });
+        Problem {
+            rows,
+            offers: offers.collect(),
+            limit: 100_000,
+            effort: 1_000_000,
+        }
+    }
+
+    #[test]
+    fn the_mix_of_many_pods_is_near_what_their_resources_cost() {
+        for (pods, alone) in [(300, 0), (3000, 300), (8000, 2000), (16_000, 4000)] {
+            let problem = diverse(pods, alone);
+            let found = search(&problem);
+            let price: f64 = found
+                .parts
+                .iter()
+                .map(|(pattern, nodes)| problem.offers[pattern.offer].price * f64::from(*nodes))
+                .sum();
+            let memory: f64 = problem
+                .rows
+                .iter()
+                .map(|row| row.requests[1] * f64::from(row.pods))
+                .sum();
+            let bound = memory / 2048.0 * 275.0;
+            assert!(price < bound * 1.15, "{pods} + {alone}: {price} for {bound}");
+        }
     }
 }

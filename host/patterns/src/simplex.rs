@@ -103,7 +103,9 @@ impl Program {
             };
             let mut best: Option<(f64, usize)> = None;
             for (at, column) in self.columns.iter().enumerate() {
-                let gain = gain(column) / column.price.max(1.0);
+                // For the way that it goes, or columns of many pods would always seem to win.
+                let way: f64 = column.entries.iter().map(|(_, entry)| entry * entry).sum();
+                let gain = gain(column) / way.sqrt();
                 if gain > EPSILON && best.is_none_or(|(most, _)| gain > most) {
                     best = Some((gain, at));
                 }

@@ -4,6 +4,7 @@ use autoscaler_core::decision::{
     Catalogue, ClassRow, Context, GroupRow, Kind, Oracle, Pending, Question, TemplateRow, WhatIfOutcome,
     WhatIfQuestion,
 };
+use autoscaler_core::packing::PerNewNode;
 use autoscaler_policy::{Engine, Limits, PolicySet};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
@@ -54,7 +55,11 @@ fn question(classes: u32) -> Question {
             classes: (0..classes).map(class).collect(),
             class_ids: (0..classes).collect(),
             requests: vec![1; classes as usize * 4],
-            per_node: (0..classes * 50).map(|number| 1 + number * 31 % 40).collect(),
+            per_node: PerNewNode::whole(
+                classes as usize,
+                50,
+                (0..classes * 50).map(|number| 1 + number * 31 % 40).collect(),
+            ),
         },
     }
 }

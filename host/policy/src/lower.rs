@@ -115,7 +115,9 @@ fn pending(pending: &Pending) -> types::Pending {
     types::Pending {
         classes: pending.classes.iter().map(class).collect(),
         requests: pending.requests.clone(),
-        per_node: pending.per_node.clone(),
+        row_of: pending.per_node.row_of.clone(),
+        column_of: pending.per_node.column_of.clone(),
+        per_node: pending.per_node.pods.clone(),
     }
 }
 

@@ -9,9 +9,9 @@ use autoscaler_core::decision::{
     propose_growth, propose_removals, questions,
 };
 use autoscaler_core::model::{
-    AttachLimits, Group, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodAffinityTerm, PodClass,
-    PodKey, Resident, Residents, Resources, Snapshot, SpreadConstraint, Taint, TaintEffect, Template,
-    Toleration, TolerationOperator, WhenUnsatisfiable,
+    AttachLimits, Group, Health, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodAffinityTerm,
+    PodClass, PodKey, Resident, Residents, Resources, Snapshot, SpreadConstraint, Taint, TaintEffect,
+    Template, Toleration, TolerationOperator, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::{Placement, WhatIf, place_pending};
 use autoscaler_policy::{Binding, Decision};
@@ -104,6 +104,7 @@ fn running(count: usize) -> Arc<Residents> {
         key: key(number),
         class: 0,
         judgement: Movability::Moves.into(),
+        health: Health::Ready,
     };
     Arc::new((0..count).map(|number| Arc::new(pod(number))).collect())
 }

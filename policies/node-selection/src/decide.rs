@@ -4,7 +4,8 @@ use crate::Config;
 use crate::plan::Plan;
 use policy_sdk::node_selection::{Mix, Purchase, Snapshot};
 use policy_sdk::what_if::{Addition, Cause};
-use policy_sdk::{ClassCount, GroupDemand, Reason, Rejection};
+use policy_sdk::{ClassCount, GroupDemand, Reason, Rejection, Template};
+use std::collections::BTreeMap;
 
 /// Fall-backs of one purchase: a provider that refuses this many has a trouble that no further one cures.
 const FALLBACKS: usize = 5;
@@ -12,48 +13,41 @@ const FALLBACKS: usize = 5;
 pub(crate) fn decide(snapshot: &Snapshot, config: Config) -> Mix {
     let mut plan = Plan::new(snapshot);
     plan.make(config.mix_templates);
-    let purchases = plan
-        .additions
-        .iter()
-        .filter_map(|addition| purchase(snapshot, addition));
+    let mut rankings: BTreeMap<u32, Ranking> = BTreeMap::new();
+    let mut purchases = Vec::new();
+    for bought in &plan.additions {
+        let Some(row) = snapshot.catalogue.templates.get(bought.template as usize) else {
+            continue;
+        };
+        let ranking = rankings
+            .entry(row.group)
+            .or_insert_with(|| Ranking::new(snapshot, row.group));
+        purchases.push(purchase(snapshot, bought, row, ranking));
+    }
     Mix {
-        purchases: purchases.collect(),
+        purchases,
         rejections: rejections(snapshot, &plan),
     }
 }
 
-fn purchase(snapshot: &Snapshot, bought: &Addition) -> Option<Purchase> {
-    let row = snapshot.catalogue.templates.get(bought.template as usize)?;
-    let demand = snapshot.demand.iter().find(|demand| demand.group == row.group);
-    // A group that nobody asked takes pods that have to spread over groups.
-    let pods: Vec<ClassCount> = match demand {
-        Some(demand) => demand.pods.clone(),
-        None => snapshot
-            .demand
-            .iter()
-            .flat_map(|demand| demand.pods.clone())
-            .collect(),
+fn purchase(snapshot: &Snapshot, bought: &Addition, row: &Template, ranking: &Ranking) -> Purchase {
+    let shares_pods = |template: u32| {
+        let holds = |class: u32, template| snapshot.pending.pods_per_node(class, template) > 0;
+        let mut both = ranking.sorts.iter();
+        both.any(|(class, _)| holds(*class, bought.template) && holds(*class, template))
     };
-    let offerings = ranked(snapshot, row.group, &pods);
-    let pods_of =
-        |template: u32| move |count: &&ClassCount| snapshot.pending.pods_per_node(count.class, template) > 0;
-    let shares_pods = |template: &u32| {
-        pods.iter()
-            .filter(pods_of(bought.template))
-            .any(|count| pods_of(*template)(&count))
-    };
-    let fallbacks: Vec<u32> = offerings
+    let fallbacks: Vec<u32> = ranking
+        .offerings
         .iter()
         .copied()
-        .filter(|template| *template != bought.template && shares_pods(template))
+        .filter(|template| *template != bought.template && shares_pods(*template))
         .take(FALLBACKS)
         .collect();
     let price = money(row.hourly_micros.saturating_mul(u64::from(bought.count)));
-    let mut text = match demand {
-        Some(demand) => format!(
-            "part of the cheapest mix of {} offerings for {} pods, {price} per hour",
-            offerings.len(),
-            demand.total_pods(),
+    let mut text = match ranking.demanded {
+        Some(pods) => format!(
+            "part of the cheapest mix of {} offerings for {pods} pods, {price} per hour",
+            ranking.offerings.len(),
         ),
         None => format!("pods have to spread over groups; {price} per hour"),
     };
@@ -64,36 +58,65 @@ fn purchase(snapshot: &Snapshot, bought: &Addition) -> Option<Purchase> {
             next.map_or("?", |next| next.offering.as_str())
         ));
     }
-    Some(Purchase {
+    Purchase {
         template: bought.template,
         count: bought.count,
         fallbacks,
         reason: Reason::new("CheapestFit", text),
-    })
+    }
 }
 
-/// The group's templates that can be had and take some of the pods: those that work before those that failed, the
-/// cheapest per pod first.
-fn ranked(snapshot: &Snapshot, group: u32, pods: &[ClassCount]) -> Vec<u32> {
-    let held = |template: u32| -> u64 {
-        let held = |count: &ClassCount| {
-            count
-                .pods
-                .min(snapshot.pending.pods_per_node(count.class, template))
+/// What a group offers for the pods that it was asked to take.
+struct Ranking {
+    /// How many pods; none where nobody asked the group: then it takes pods that have to spread over groups.
+    demanded: Option<u64>,
+    /// A class of each sort, with the pods of all.
+    sorts: Vec<(u32, u64)>,
+    /// Templates that can be had and take some of the pods: those that work before those that failed, the cheapest per
+    /// pod first.
+    offerings: Vec<u32>,
+}
+
+impl Ranking {
+    fn new(snapshot: &Snapshot, group: u32) -> Self {
+        let demand = snapshot.demand.iter().find(|demand| demand.group == group);
+        let of_all = || snapshot.demand.iter().flat_map(|demand| &demand.pods);
+        let pods: Vec<&ClassCount> = match demand {
+            Some(demand) => demand.pods.iter().collect(),
+            None => of_all().collect(),
         };
-        pods.iter().map(|count| u64::from(held(count))).sum()
-    };
-    let mut ranked: Vec<(bool, u128, u32)> = snapshot
-        .catalogue
-        .templates_of(group)
-        .filter(|(number, row)| row.is_available() && held(*number) > 0)
-        .map(|(number, row)| {
-            let per_pod = u128::from(row.hourly_micros) * 1000 / u128::from(held(number));
-            (row.failures > 0, per_pod, number)
-        })
-        .collect();
-    ranked.sort_unstable();
-    ranked.into_iter().map(|(.., number)| number).collect()
+        let mut sorts: BTreeMap<u32, (u32, u64)> = BTreeMap::new();
+        for count in pods {
+            let (_, pods) = sorts
+                .entry(snapshot.pending.row_of(count.class))
+                .or_insert((count.class, 0));
+            *pods += u64::from(count.pods);
+        }
+        let sorts: Vec<(u32, u64)> = sorts.into_values().collect();
+        let held = |template: u32| -> u64 {
+            let held = |(class, pods): &(u32, u64)| {
+                (*pods).min(u64::from(snapshot.pending.pods_per_node(*class, template)))
+            };
+            sorts.iter().map(held).sum()
+        };
+        let mut ranked: Vec<(bool, u128, u32)> = snapshot
+            .catalogue
+            .templates_of(group)
+            .filter(|(_, row)| row.is_available())
+            .map(|(number, row)| (number, row, held(number)))
+            .filter(|(.., held)| *held > 0)
+            .map(|(number, row, held)| {
+                let per_pod = u128::from(row.hourly_micros) * 1000 / u128::from(held);
+                (row.failures > 0, per_pod, number)
+            })
+            .collect();
+        ranked.sort_unstable();
+        Self {
+            demanded: demand.map(GroupDemand::total_pods),
+            offerings: ranked.into_iter().map(|(.., number)| number).collect(),
+            sorts,
+        }
+    }
 }
 
 /// What is left, under the first group that was asked to take it.

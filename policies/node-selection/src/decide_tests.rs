@@ -1,7 +1,7 @@
 //! One group and a few templates, with an oracle that packs pods of one size each.
 
 use super::*;
-use policy_sdk::testing::with_oracle;
+use policy_sdk::testing::{table_rows, with_oracle};
 use policy_sdk::what_if::{Cause, Leftover, Outcome, Question};
 use policy_sdk::{Catalogue, Context, NodeGroup, Pending, PodClass, Template};
 
@@ -62,6 +62,8 @@ fn snapshot(templates: &[TemplateCase], pods: &[u32]) -> Snapshot {
                 })
                 .collect(),
             requests: vec![1; pods.len()],
+            row_of: table_rows(pods.len(), templates.len()),
+            column_of: (0..).take(templates.len()).collect(),
             per_node: (0..pods.len())
                 .flat_map(|class| templates.iter().map(move |template| template.4[class]))
                 .collect(),

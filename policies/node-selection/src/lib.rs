@@ -8,6 +8,7 @@
 mod decide;
 mod plan;
 mod problem;
+mod wish;
 
 use policy_sdk::node_selection::{Mix, Snapshot};
 use policy_sdk::{Description, NodeSelection, PolicyError};

@@ -4,7 +4,8 @@
 //! addition, what it leaves empty is not bought, and at the end single nodes are dropped or made smaller as long
 //! as all pods keep a place.
 
-use crate::problem::{Posed, wanted};
+use crate::problem::Posed;
+use crate::wish::{Demanded, Wish, wishes};
 use autoscaler_patterns::{Problem, search};
 use policy_sdk::ClassCount;
 use policy_sdk::node_selection::Snapshot;
@@ -13,21 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Times that what found no place is bought in addition.
 const REPAIRS: u32 = 8;
-/// Questions of one decision about single nodes: many where a question is cheap, few where there are many pods.
+/// Questions of one decision about single nodes: many where a question is cheap, few where there are many pods, which
+/// make each question dear and a single node a trifle.
 const MOST_TRIALS: u64 = 60;
-const LEAST_TRIALS: u64 = 6;
-const PODS_TRIED: u64 = 60_000;
+const PODS_TRIED: u64 = 1_500;
+/// A class makes a question as dear as so many pods.
+const PODS_OF_A_CLASS: u64 = 8;
 
 /// What the searches of one decision may weigh: a part of the default fuel.
-const EFFORT: u64 = 600_000;
-
-/// What a group shall take.
-struct Wish {
-    group: u32,
-    pods: Vec<ClassCount>,
-    /// Some of the pods have to spread over groups.
-    spreads: bool,
-}
+const EFFORT: u64 = 3_000_000;
 
 pub(crate) struct Plan<'a> {
     snapshot: &'a Snapshot,
@@ -35,6 +30,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) additions: Vec<Addition>,
     /// All that is demanded.
     pods: Vec<ClassCount>,
+    /// Pods by class, by group in the order of the demand.
+    demanded: Demanded,
+    /// By group: the templates that were weighed against each other.
+    weighed: BTreeMap<u32, BTreeSet<u32>>,
     /// What has no place, with the rule that refuses it.
     pub(crate) left: BTreeMap<u32, (u32, Cause)>,
     trials: u64,
@@ -43,11 +42,19 @@ pub(crate) struct Plan<'a> {
 impl<'a> Plan<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
         let mut pods: BTreeMap<u32, u32> = BTreeMap::new();
-        for count in snapshot.demand.iter().flat_map(wanted) {
-            let sum = pods.entry(count.class).or_insert(0);
-            *sum = sum.saturating_add(count.pods);
+        let mut demanded = Demanded::new();
+        for demand in &snapshot.demand {
+            let mut of_group: BTreeMap<u32, u32> = BTreeMap::new();
+            for count in demand.pods.iter().filter(|count| count.pods > 0) {
+                for sums in [&mut pods, &mut of_group] {
+                    let sum = sums.entry(count.class).or_insert(0);
+                    *sum = sum.saturating_add(count.pods);
+                }
+            }
+            demanded.push((demand.group, of_group));
         }
         let total: u64 = pods.values().map(|pods| u64::from(*pods)).sum();
+        let trials = trials(total.max(PODS_OF_A_CLASS * pods.len() as u64));
         let left = pods
             .iter()
             .map(|(class, pods)| (*class, (*pods, Cause::Resources)));
@@ -57,8 +64,10 @@ impl<'a> Plan<'a> {
                 .into_iter()
                 .map(|(class, pods)| ClassCount { class, pods })
                 .collect(),
+            demanded,
+            weighed: BTreeMap::new(),
             additions: Vec::new(),
-            trials: (PODS_TRIED / total.max(1)).clamp(LEAST_TRIALS, MOST_TRIALS),
+            trials,
             snapshot,
         }
     }
@@ -120,18 +129,17 @@ impl<'a> Plan<'a> {
         self.left.values().map(|(pods, _)| u64::from(*pods)).sum()
     }
 
-    /// Buys for what is left, in every group that was asked to take it; and where pods have to spread over groups, in
-    /// every group that holds them. Where little remains round after round, more is bought than would do for it: what
-    /// is not used goes again.
+    /// Buys for what is left. Where little remains round after round, more is bought than would do for it: what is not
+    /// used goes again.
     fn buy(&mut self, mixed: bool, round: u32) -> bool {
-        let mut wishes = self.wishes(round);
-        // Every group gets its turn to be the first, because the first may take the last node that the cluster allows.
+        let mut wishes = wishes(self.snapshot, &self.demanded, &self.left, round);
+        // Each gets its turn to be the first, because the first may take the last node that the cluster allows.
         let first = round as usize % wishes.len().max(1);
         wishes.rotate_left(first);
         let mut any = false;
         for (at, wish) in wishes.iter().enumerate() {
             let mut room = self.room(wish.group);
-            if wish.spreads {
+            if wish.datacenter.is_some() {
                 let others = u32::try_from(wishes.len() - at).unwrap_or(u32::MAX);
                 room = room.min(self.cluster_room().div_ceil(others));
             }
@@ -142,62 +150,14 @@ impl<'a> Plan<'a> {
         any
     }
 
-    /// What is left, by the groups that may take it.
-    fn wishes(&self, round: u32) -> Vec<Wish> {
-        let catalogue = &self.snapshot.catalogue;
-        let demanded = self.snapshot.demand.iter().map(|demand| demand.group);
-        let mut groups: Vec<u32> = demanded.collect();
-        let groups_of = |class: u32| {
-            let holds = |(template, row): (u32, &policy_sdk::Template)| {
-                let takes = row.is_available() && self.snapshot.pending.pods_per_node(class, template) > 0;
-                takes.then_some(row.group)
-            };
-            (0..)
-                .zip(&catalogue.templates)
-                .filter_map(holds)
-                .collect::<BTreeSet<u32>>()
-        };
-        let spread: BTreeMap<u32, BTreeSet<u32>> = self
-            .left
-            .iter()
-            .filter(|(_, (_, cause))| *cause == Cause::TopologySpread)
-            .map(|(class, _)| (*class, groups_of(*class)))
-            .collect();
-        let others: BTreeSet<u32> = spread.values().flatten().copied().collect();
-        groups.extend(others.into_iter().filter(|group| {
-            let demanded = self.snapshot.demand.iter().any(|demand| demand.group == *group);
-            !demanded
-        }));
-        let wish = |group: u32| {
-            let demand = self.snapshot.demand.iter().find(|demand| demand.group == group);
-            let asked = |class: u32| {
-                let pods = demand.into_iter().flat_map(|demand| &demand.pods);
-                pods.filter(|count| count.class == class)
-                    .map(|count| count.pods)
-                    .sum::<u32>()
-            };
-            let pods = self.left.iter().map(|(class, (left, _))| {
-                let most = match spread.get(class) {
-                    Some(groups) if groups.contains(&group) => {
-                        left.div_ceil(u32::try_from(groups.len()).unwrap_or(u32::MAX))
-                    }
-                    _ => asked(*class),
-                };
-                let pods = most.min(left.saturating_mul(1 << round.saturating_sub(2)));
-                ClassCount { class: *class, pods }
-            });
-            let pods: Vec<ClassCount> = pods.filter(|count| count.pods > 0).collect();
-            let spreads = pods.iter().any(|count| spread.contains_key(&count.class));
-            Wish { group, pods, spreads }
-        };
-        let wishes = groups.into_iter().map(wish);
-        wishes.filter(|wish| !wish.pods.is_empty()).collect()
-    }
-
-    fn buy_for(&mut self, wish: &Wish, room: u32, mixed: bool, round: u32, wishes: usize) -> bool {
+    fn buy_for(&mut self, wish: &Wish<'_>, room: u32, mixed: bool, round: u32, wishes: usize) -> bool {
         // The first round counts most; later ones have little left to place.
         let effort = EFFORT / wishes.max(1) as u64 / (1 << round.min(16));
-        let mut posed = Posed::new(self.snapshot, wish.group, &wish.pods, room, effort);
+        let mut posed = Posed::new(self.snapshot, wish, room, effort);
+        self.weighed
+            .entry(wish.group)
+            .or_default()
+            .extend(&posed.templates);
         for (offer, template) in posed.problem.offers.iter_mut().zip(&posed.templates) {
             let bought = self
                 .additions
@@ -229,7 +189,7 @@ impl<'a> Plan<'a> {
 
     /// The order in which nodes are filled is that in which they are bought: by group, the dearest first.
     fn put_in_order(&self, additions: &mut [Addition]) {
-        let groups: Vec<u32> = self.snapshot.demand.iter().map(|demand| demand.group).collect();
+        let groups: Vec<u32> = self.demanded.iter().map(|(group, _)| *group).collect();
         additions.sort_by_key(|addition| {
             let group = self.group_of(addition.template);
             let place = groups.iter().position(|demanded| Some(*demanded) == group);
@@ -296,15 +256,19 @@ impl<'a> Plan<'a> {
                 self.price_of(addition.template),
                 self.group_of(addition.template)?,
             );
-            let smaller = catalogue
-                .templates_of(group)
-                .filter(|(_, row)| row.is_available() && row.failures == 0 && row.hourly_micros < own)
+            let smaller = self
+                .weighed
+                .get(&group)
+                .into_iter()
+                .flatten()
+                .filter_map(|number| Some((*number, catalogue.templates.get(*number as usize)?)))
+                .filter(|(_, row)| row.failures == 0 && row.hourly_micros < own)
                 .filter(|(number, row)| {
                     let bought = self
                         .additions
                         .iter()
                         .find(|addition| addition.template == *number);
-                    bought.map_or(0, |addition| addition.count) < row.headroom && self.takes_any(*number)
+                    bought.map_or(0, |addition| addition.count) < row.headroom
                 })
                 .map(|(number, _)| Some(number));
             // A group keeps a node: it may be the zone that pods have to spread to.
@@ -347,13 +311,11 @@ impl<'a> Plan<'a> {
             .zip(failed)
             .any(|(instead, failed)| instead > failed)
     }
+}
 
-    fn takes_any(&self, template: u32) -> bool {
-        let pending = &self.snapshot.pending;
-        self.pods
-            .iter()
-            .any(|count| pending.pods_per_node(count.class, template) > 0)
-    }
+fn trials(pods: u64) -> u64 {
+    let dear = pods.max(PODS_TRIED);
+    MOST_TRIALS * PODS_TRIED * PODS_TRIED / dear.saturating_mul(dear).max(1)
 }
 
 /// So many nodes more of the template.

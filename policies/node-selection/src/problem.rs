@@ -1,10 +1,11 @@
 //! The problem that a group's demand poses, in plain numbers: sorts of pods, and offers with a price and a size.
 
+use crate::wish::Wish;
 use autoscaler_patterns::{Offer, Problem, Row};
+use policy_sdk::ClassCount;
 use policy_sdk::node_selection::Snapshot;
 use policy_sdk::what_if::{self, Addition, Question};
-use policy_sdk::{ClassCount, GroupDemand};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The problem, and the templates that its offers stand for.
 #[derive(Clone, Debug)]
@@ -25,17 +26,33 @@ const TRIFLE: f64 = 1e-6;
 const SOLITUDE: f64 = 1.0;
 
 impl Posed {
-    /// The problem of these pods in this group.
-    pub(crate) fn new(snapshot: &Snapshot, group: u32, pods: &[ClassCount], limit: u32, effort: u64) -> Self {
+    /// The problem of these pods in their group.
+    pub(crate) fn new(snapshot: &Snapshot, wish: &Wish<'_>, limit: u32, effort: u64) -> Self {
+        let pods = wish.pods.as_slice();
+        let sorts = one_of_each(snapshot, pods);
         let takes_any = |template: &u32| {
-            let pending = &snapshot.pending;
-            pods.iter()
-                .any(|count| pending.pods_per_node(count.class, *template) > 0)
+            let holds = |class: &u32| snapshot.pending.pods_per_node(*class, *template) > 0;
+            sorts.iter().any(holds)
         };
+        let mut told = BTreeSet::new();
         let (templates, mut offers): (Vec<u32>, Vec<Offer>) = snapshot
             .catalogue
-            .templates_of(group)
+            .templates_of(wish.group)
             .filter(|(number, template)| template.is_available() && takes_any(number))
+            .filter(|(_, template)| wish.datacenter.is_none_or(|only| only == template.datacenter))
+            .filter(|(number, template)| {
+                // Of templates that differ in name or place only the first stands for all, unless there are too few of it.
+                let held = sorts
+                    .iter()
+                    .map(|class| snapshot.pending.pods_per_node(*class, *number));
+                let alike = (
+                    snapshot.catalogue.allocatable_of(*number),
+                    held.collect::<Vec<u32>>(),
+                    template.hourly_micros,
+                    template.failures > 0,
+                );
+                template.headroom < limit || told.insert(alike)
+            })
             .map(|(number, template)| {
                 #[expect(clippy::cast_precision_loss, reason = "prices are far below 2^52 millionths")]
                 let price = template.hourly_micros.max(1) as f64;
@@ -136,17 +153,16 @@ impl Posed {
     /// Pods of which a node holds only one, though it had room for more, may keep away from others, too: the oracle
     /// tells how many nodes they need altogether. Each then takes its part of a resource of which a node has one.
     fn add_solitude(&mut self, snapshot: &Snapshot, pods: &[ClassCount]) {
+        let roomy = |offer: &Offer, requests: &[f64]| {
+            let mut needed = offer.capacity.iter().zip(requests);
+            needed.all(|(capacity, request)| 2.0 * request <= *capacity)
+        };
+        let alone_on = |row: &Row, offer: usize| {
+            row.per_node[offer] == 1 && roomy(&self.problem.offers[offer], &row.requests)
+        };
+        let offers = 0..self.problem.offers.len();
         let lonely = |row: &Row| {
-            let roomy = |offer: &Offer| {
-                let mut needed = offer.capacity.iter().zip(&row.requests);
-                needed.all(|(capacity, request)| 2.0 * request <= *capacity)
-            };
-            row.per_node.iter().all(|pods| *pods <= 1)
-                && row
-                    .per_node
-                    .iter()
-                    .zip(&self.problem.offers)
-                    .any(|(pods, offer)| *pods == 1 && roomy(offer))
+            row.per_node.iter().all(|pods| *pods <= 1) && offers.clone().any(|offer| alone_on(row, offer))
         };
         let alone: Vec<bool> = self.problem.rows.iter().map(lonely).collect();
         let total: u32 = self
@@ -160,25 +176,30 @@ impl Posed {
         if total == 0 {
             return;
         }
-        let takes = |offer: usize| {
-            self.problem
-                .rows
-                .iter()
-                .zip(&alone)
-                .filter(|(row, alone)| **alone && row.per_node[offer] > 0)
+        let takes = |offer: &usize| {
+            let rows = self.problem.rows.iter().zip(&alone);
+            rows.filter(|(row, alone)| **alone && alone_on(row, *offer))
                 .count()
         };
-        let Some(roomiest) =
-            (0..self.problem.offers.len()).max_by_key(|offer| (takes(*offer), std::cmp::Reverse(*offer)))
+        let Some(roomiest) = offers
+            .clone()
+            .max_by_key(|offer| (takes(offer), std::cmp::Reverse(*offer)))
         else {
             return;
         };
         let template = self.templates[roomiest];
         let asked: Vec<ClassCount> = pods
             .iter()
-            .filter(|count| snapshot.pending.pods_per_node(count.class, template) == 1)
+            .filter(|count| {
+                snapshot.pending.pods_per_node(count.class, template) == 1
+                    && roomy(
+                        &self.problem.offers[roomiest],
+                        &numbers(snapshot.pending.requests_of(count.class)),
+                    )
+            })
             .copied()
             .collect();
+        let largest = asked.iter().map(|count| count.pods).max().unwrap_or(0);
         let asked_pods: u32 = asked.iter().map(|count| count.pods).sum();
         let outcome = what_if::ask(&Question::additions(
             vec![Addition {
@@ -188,7 +209,8 @@ impl Posed {
             asked,
         ));
         let placed = u64::from(asked_pods).saturating_sub(outcome.unplaced_pods());
-        if placed == 0 {
+        // As many nodes as the largest class has pods: pods of different classes do share a node.
+        if placed == 0 || outcome.used_of(0) <= largest {
             return;
         }
         #[expect(clippy::cast_precision_loss, reason = "pods")]
@@ -202,28 +224,36 @@ impl Posed {
     }
 }
 
+/// One class for all that every template holds alike.
+pub(crate) fn one_of_each(snapshot: &Snapshot, pods: &[ClassCount]) -> Vec<u32> {
+    let by_row = pods
+        .iter()
+        .map(|count| (snapshot.pending.row_of(count.class), count.class));
+    by_row.collect::<BTreeMap<u32, u32>>().into_values().collect()
+}
+
 /// The pods as rows, those that no offer can tell apart in one.
 fn rows(snapshot: &Snapshot, templates: &[u32], pods: &[ClassCount]) -> Vec<Row> {
-    let mut known: BTreeMap<(&[u64], Vec<u32>), u32> = BTreeMap::new();
+    // A class of each sort, and the pods of all.
+    let mut known: BTreeMap<(&[u64], u32), (u32, u32)> = BTreeMap::new();
     for count in pods.iter().filter(|count| count.pods > 0) {
-        let per_node: Vec<u32> = templates
-            .iter()
-            .map(|template| snapshot.pending.pods_per_node(count.class, *template))
-            .collect();
-        if per_node.iter().any(|pods| *pods > 0) {
-            let pods = known
-                .entry((snapshot.pending.requests_of(count.class), per_node))
-                .or_insert(0);
-            *pods = pods.saturating_add(count.pods);
-        }
+        let sort = (
+            snapshot.pending.requests_of(count.class),
+            snapshot.pending.row_of(count.class),
+        );
+        let (_, pods) = known.entry(sort).or_insert((count.class, 0));
+        *pods = pods.saturating_add(count.pods);
     }
-    let rows: Vec<Row> = known
-        .into_iter()
-        .map(|((requests, per_node), pods)| Row {
-            pods,
-            requests: numbers(requests),
-            per_node,
-        })
+    let rows = known.into_iter().map(|((requests, _), (class, pods))| Row {
+        pods,
+        requests: numbers(requests),
+        per_node: templates
+            .iter()
+            .map(|template| snapshot.pending.pods_per_node(class, *template))
+            .collect(),
+    });
+    let rows: Vec<Row> = rows
+        .filter(|row| row.per_node.iter().any(|pods| *pods > 0))
         .collect();
     if rows.len() <= MOST_ROWS {
         return rows;
@@ -261,14 +291,4 @@ fn merge(rows: &[Row]) -> Row {
 )]
 fn numbers(amounts: &[u64]) -> Vec<f64> {
     amounts.iter().map(|amount| *amount as f64).collect()
-}
-
-/// What the groups of a demand pose, one after the other.
-pub(crate) fn wanted(demand: &GroupDemand) -> Vec<ClassCount> {
-    demand
-        .pods
-        .iter()
-        .filter(|count| count.pods > 0)
-        .copied()
-        .collect()
 }

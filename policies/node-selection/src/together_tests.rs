@@ -65,7 +65,9 @@ fn snapshot(zones: &[Zone], pods: u32) -> Snapshot {
                 waiting_ms: 0,
             }],
             requests: Vec::new(),
-            per_node: vec![2; zones.len()],
+            row_of: vec![0],
+            column_of: vec![0; zones.len()],
+            per_node: vec![2],
         },
         demand: vec![GroupDemand {
             group: 0,

@@ -7,6 +7,8 @@ use crate::sharing::Sharing;
 use policy_sdk::scale_up::{Demand, Snapshot};
 use policy_sdk::{ClassCount, GroupDemand, Reason, Rejection};
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// A group for a class, by the template that holds the class best.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,7 @@ pub(crate) fn decide(snapshot: &Snapshot, config: &Config) -> Demand {
     let mut rejections = Vec::new();
     let mut refusals = refusal::Refusals::new(snapshot);
     let mut sharing = Sharing::new(snapshot);
+    let mut offers = Offers::new(snapshot);
     for class in by_priority(snapshot) {
         let row = &snapshot.pending.classes[class as usize];
         if row.waiting_ms < u64::from(config.min_wait_seconds) * 1000 {
@@ -39,14 +42,15 @@ pub(crate) fn decide(snapshot: &Snapshot, config: &Config) -> Demand {
             continue;
         }
         let pods = u64::from(row.unplaced);
-        let shares = sharing.shares(class, pods);
+        let offers = offers.of(class);
+        let shares = sharing.shares(class, pods, &offers);
         let left = if shares.is_empty() {
-            state.place(class, pods, None)
+            state.place(class, pods, &offers, None)
         } else {
             // What a group has no room for, no other may take: the pods have to be spread.
             shares
                 .into_iter()
-                .map(|(group, pods)| state.place(class, pods, Some(group)))
+                .map(|(group, pods)| state.place(class, pods, &offers, Some(group)))
                 .sum()
         };
         if left > 0 {
@@ -97,8 +101,8 @@ impl<'a> State<'a> {
 
     /// Gives as many pods as possible to groups, cheapest first, and returns how many are left. With `only`, no
     /// other group is asked.
-    fn place(&mut self, class: u32, mut pods: u64, only: Option<u32>) -> u64 {
-        let mut offers = offers(self.snapshot, class);
+    fn place(&mut self, class: u32, mut pods: u64, offers: &[Offer], only: Option<u32>) -> u64 {
+        let mut offers = offers.to_vec();
         offers.retain(|offer| only.is_none_or(|group| offer.group == group));
         while pods > 0 {
             let spare = self.spare_nodes();
@@ -185,37 +189,64 @@ fn room_of(snapshot: &Snapshot, group: u32) -> u32 {
     best.unwrap_or(0).min(row.max.saturating_sub(row.current))
 }
 
-/// For each group the template that holds the class at the least cost per pod.
-pub(crate) fn offers(snapshot: &Snapshot, class: u32) -> Vec<Offer> {
-    let mut offers = Vec::new();
-    for group in (0..).take(snapshot.catalogue.groups.len()) {
-        let best = snapshot
-            .catalogue
-            .templates_of(group)
-            .filter(|(_, template)| template.is_available())
-            .filter_map(|(number, template)| {
-                let per_node = snapshot.pending.pods_per_node(class, number);
-                let failing = template.failures > 0;
-                (per_node > 0).then_some(Offer {
-                    group,
-                    template: number,
-                    per_node,
-                    hourly_micros: template.hourly_micros,
-                    failing,
-                })
-            })
-            .min_by(|a, b| {
-                let cost =
-                    |this: &Offer, other: &Offer| u128::from(this.hourly_micros) * u128::from(other.per_node);
-                // At one price per pod the larger node: a limit counts nodes.
-                a.failing
-                    .cmp(&b.failing)
-                    .then(cost(a, b).cmp(&cost(b, a)))
-                    .then(b.per_node.cmp(&a.per_node))
-            });
-        offers.extend(best);
+/// For each group the template that holds the class at the least cost per pod. Worked out once for classes that every
+/// template holds alike.
+pub(crate) struct Offers<'a> {
+    snapshot: &'a Snapshot,
+    /// By row of the table.
+    known: BTreeMap<u32, Rc<[Offer]>>,
+}
+
+impl<'a> Offers<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
+        Self {
+            snapshot,
+            known: BTreeMap::new(),
+        }
     }
-    offers
+
+    pub(crate) fn of(&mut self, class: u32) -> Rc<[Offer]> {
+        let snapshot = self.snapshot;
+        let row = snapshot.pending.row_of(class);
+        Rc::clone(self.known.entry(row).or_insert_with(|| offers(snapshot, class)))
+    }
+}
+
+fn offers(snapshot: &Snapshot, class: u32) -> Rc<[Offer]> {
+    let mut best: BTreeMap<u32, Offer> = BTreeMap::new();
+    for (number, template) in (0..).zip(&snapshot.catalogue.templates) {
+        let per_node = snapshot.pending.pods_per_node(class, number);
+        if per_node == 0 || !template.is_available() {
+            continue;
+        }
+        let offer = Offer {
+            group: template.group,
+            template: number,
+            per_node,
+            hourly_micros: template.hourly_micros,
+            failing: template.failures > 0,
+        };
+        best.entry(template.group)
+            .and_modify(|best| {
+                if offer.is_better_than(best) {
+                    *best = offer;
+                }
+            })
+            .or_insert(offer);
+    }
+    best.into_values().collect()
+}
+
+impl Offer {
+    /// Works, costs less per pod; at one price per pod the larger node, because a limit counts nodes.
+    fn is_better_than(&self, other: &Self) -> bool {
+        let cost = |this: &Self, other: &Self| u128::from(this.hourly_micros) * u128::from(other.per_node);
+        self.failing
+            .cmp(&other.failing)
+            .then(cost(self, other).cmp(&cost(other, self)))
+            .then(other.per_node.cmp(&self.per_node))
+            .is_lt()
+    }
 }
 
 fn narrow(pods: u64) -> u32 {

@@ -1,7 +1,7 @@
 //! Small clusters, each with the demand that a person would expect.
 
 use super::*;
-use policy_sdk::testing::with_oracle;
+use policy_sdk::testing::{table_rows, with_oracle};
 use policy_sdk::what_if::{Cause, Leftover, Outcome};
 use policy_sdk::{Catalogue, Context, NodeGroup, Pending, PodClass, Template};
 
@@ -65,6 +65,8 @@ fn snapshot(templates: &[TemplateCase], classes: &[(u32, &[u32])]) -> Snapshot {
                 })
                 .collect(),
             requests: classes.iter().flat_map(|_| [100, 1 << 20, 0, 1]).collect(),
+            row_of: table_rows(classes.len(), templates.len()),
+            column_of: (0..).take(templates.len()).collect(),
             per_node: classes
                 .iter()
                 .flat_map(|(_, per_node)| per_node.iter().copied())

@@ -4,7 +4,7 @@
 //! No column tells that; the oracle does. It is offered nodes of every group for one class. Where it uses others
 //! although the first has enough, the class is shared among them as the nodes are that it used.
 
-use crate::decide::offers;
+use crate::decide::Offer;
 use policy_sdk::ClassCount;
 use policy_sdk::scale_up::Snapshot;
 use policy_sdk::what_if::{self, Addition, Question};
@@ -26,8 +26,7 @@ impl<'a> Sharing<'a> {
     }
 
     /// (group, pods) for a class that has to be shared; empty for one that goes where it is cheapest.
-    pub(crate) fn shares(&mut self, class: u32, pods: u64) -> Vec<(u32, u64)> {
-        let offers = offers(self.snapshot, class);
+    pub(crate) fn shares(&mut self, class: u32, pods: u64, offers: &[Offer]) -> Vec<(u32, u64)> {
         if offers.len() < 2 || pods < 2 || self.questions == 0 {
             return Vec::new();
         }

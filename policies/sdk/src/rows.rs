@@ -46,10 +46,16 @@ impl Pending {
     /// How many pods of the class an empty new node of the template holds; 0 where a rule keeps them apart.
     #[must_use]
     pub fn pods_per_node(&self, class: u32, template: u32) -> u32 {
-        row(&self.per_node, self.classes.len(), class)
-            .get(template as usize)
-            .copied()
+        let position = |list: &[u32], index: u32| list.get(index as usize).copied();
+        let cell = position(&self.row_of, class).zip(position(&self.column_of, template));
+        cell.and_then(|(row, column)| position(&self.per_node, row.saturating_add(column)))
             .unwrap_or(0)
+    }
+
+    /// A number that classes share which every template holds alike.
+    #[must_use]
+    pub fn row_of(&self, class: u32) -> u32 {
+        self.row_of.get(class as usize).copied().unwrap_or(u32::MAX)
     }
 
     /// The name of a class, or `?` where there is no such class.

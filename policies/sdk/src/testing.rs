@@ -46,6 +46,13 @@ pub fn with_borrowed_oracle<R: Send>(
     })
 }
 
+/// Where the rows of a table of classes × templates begin, where no two classes are alike.
+#[must_use]
+pub fn table_rows(classes: usize, templates: usize) -> Vec<u32> {
+    let begin = |class: usize| u32::try_from(class * templates).unwrap_or(u32::MAX);
+    (0..classes).map(begin).collect()
+}
+
 /// Answers from the oracle of the running test.
 ///
 /// # Panics

@@ -167,6 +167,8 @@ pub(crate) struct Pod {
     pub(crate) owner: Option<String>,
     pub(crate) priority: i32,
     pub(crate) phase: Option<String>,
+    /// False for a pod that runs and is not ready.
+    pub(crate) ready: Option<bool>,
     pub(crate) deleting: bool,
     /// Held back by a scheduling gate.
     pub(crate) gated: bool,
@@ -260,6 +262,12 @@ pub(crate) struct Budget {
     pub(crate) allowed: i32,
     /// `AlwaysAllow` or `IfHealthyBudget`.
     pub(crate) unhealthy: Option<String>,
+    /// As many pods are healthy as shall be.
+    #[serde(default)]
+    pub(crate) healthy: bool,
+    /// The status is of an older spec.
+    #[serde(default)]
+    pub(crate) outdated: bool,
 }
 
 /// A PersistentVolumeClaim: bound to a volume, or to be bound by a class once a pod has a place.

@@ -145,10 +145,13 @@ pub(crate) fn group(group: &Group, offerings: &[String]) -> Result<Value> {
 pub(crate) fn budget(budget: &Budget) -> Result<Value> {
     let selector = budget.select.as_ref().map(terms::selector).transpose()?;
     Ok(json!({
-        "metadata": {"name": budget.name, "namespace": budget.namespace.as_deref().unwrap_or(NAMESPACE)},
+        "metadata": {
+            "name": budget.name, "namespace": budget.namespace.as_deref().unwrap_or(NAMESPACE), "generation": 2,
+        },
         "spec": {"selector": selector, "unhealthyPodEvictionPolicy": budget.unhealthy},
         "status": {
-            "disruptionsAllowed": budget.allowed, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0,
+            "disruptionsAllowed": budget.allowed, "currentHealthy": i32::from(budget.healthy), "desiredHealthy": 1,
+            "expectedPods": 1, "observedGeneration": if budget.outdated { 1 } else { 2 },
         },
     }))
 }
@@ -180,6 +183,8 @@ pub(crate) fn pod(pod: &Pod, name: &str) -> Result<Value> {
         "lastTransitionTime": ago(pod.waits.unwrap_or(WAITS)),
     }]);
     let refused = pod.node.is_none() && pod.tried != Some(false);
+    let runs = pod.node.is_some() && phase == "Running" && pod.ready != Some(false);
+    let ready = json!([{"type": "Ready", "status": if runs { "True" } else { "False" }}]);
     Ok(json!({
         "metadata": {
             "name": name, "namespace": pod.namespace.as_deref().unwrap_or(NAMESPACE), "uid": name,
@@ -191,7 +196,7 @@ pub(crate) fn pod(pod: &Pod, name: &str) -> Result<Value> {
         "spec": pod_spec(pod)?,
         "status": {
             "phase": phase, "startTime": pod.node.as_ref().map(|_| ago(age)),
-            "conditions": if refused { waits } else { json!([]) },
+            "conditions": if refused { waits } else { ready },
         },
     }))
 }

@@ -144,7 +144,9 @@ fn pending(pending: &Pending) -> sdk::Pending {
     sdk::Pending {
         classes: classes.collect(),
         requests: pending.requests.clone(),
-        per_node: pending.per_node.clone(),
+        row_of: pending.per_node.row_of.clone(),
+        column_of: pending.per_node.column_of.clone(),
+        per_node: pending.per_node.pods.clone(),
     }
 }
 

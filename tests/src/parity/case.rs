@@ -48,7 +48,7 @@ const NOISE: [&str; 28] = [
 ];
 
 /// Fields that say something even where they are empty.
-const EMPTY_SPEAKS: [&str; 3] = ["labelSelector", "namespaceSelector", "containers"];
+const EMPTY_SPEAKS: [&str; 4] = ["labelSelector", "namespaceSelector", "containers", "nodeTopology"];
 
 /// One case.
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,6 +87,10 @@ impl Case {
                     "provisioner",
                     "volumeBindingMode",
                     "allowedTopologies",
+                    "storageClassName",
+                    "nodeTopology",
+                    "capacity",
+                    "maximumVolumeSize",
                 ] {
                     if !item[part].is_null() {
                         object[part] = item[part].clone();
@@ -168,7 +172,9 @@ fn strip(value: &mut Value) {
         Value::Object(fields) => {
             let bound = fields.get("annotations").and_then(Value::as_object).cloned();
             fields.retain(|name, value| {
+                // What a CSIStorageCapacity has, and a volume, is no noise.
                 !NOISE.contains(&name.as_str())
+                    || (name == "capacity" && value.is_string())
                     || !value["storage"].is_null()
                     || (name == "restartPolicy" && value == "Always")
             });

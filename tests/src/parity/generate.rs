@@ -6,6 +6,7 @@
 
 mod constraints;
 mod dice;
+mod extras;
 mod groups;
 mod nodes;
 mod pods;
@@ -109,5 +110,8 @@ pub fn cluster(seed: u64, size: Size) -> Cluster {
     objects.extend(volumes.objects);
     objects.extend(running);
     objects.extend(pending);
+    if size.volumes {
+        extras::add(&mut Dice::new(seed ^ 0x6d6f_7265), &mut objects);
+    }
     Cluster { objects }
 }

@@ -29,28 +29,38 @@ use crate::control_plane::{ControlPlane, Options};
 const AT_ONCE: usize = 24;
 /// The scheduler needs milliseconds; a machine that compiles on all cores needs more.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Where the kinds live, in the order of creation. Deleting goes the other way round.
-const PATHS: [(&str, &str, bool); 9] = [
-    ("Namespace", "/api/v1/namespaces", false),
+/// Where the kinds live, in the order of creation; `{}` stands for the namespace.
+const PATHS: [(&str, &str); 12] = [
+    ("Namespace", "/api/v1/namespaces"),
+    ("PriorityClass", "/apis/scheduling.k8s.io/v1/priorityclasses"),
+    ("RuntimeClass", "/apis/node.k8s.io/v1/runtimeclasses"),
+    ("StorageClass", "/apis/storage.k8s.io/v1/storageclasses"),
+    ("CSIDriver", "/apis/storage.k8s.io/v1/csidrivers"),
     (
-        "PriorityClass",
-        "/apis/scheduling.k8s.io/v1/priorityclasses",
-        false,
+        "CSIStorageCapacity",
+        "/apis/storage.k8s.io/v1/namespaces/{}/csistoragecapacities",
     ),
-    ("RuntimeClass", "/apis/node.k8s.io/v1/runtimeclasses", false),
-    ("StorageClass", "/apis/storage.k8s.io/v1/storageclasses", false),
-    ("Node", "/api/v1/nodes", false),
-    ("CSINode", "/apis/storage.k8s.io/v1/csinodes", false),
-    ("PersistentVolume", "/api/v1/persistentvolumes", false),
-    ("PersistentVolumeClaim", "persistentvolumeclaims", true),
-    ("Pod", "pods", true),
+    ("Node", "/api/v1/nodes"),
+    ("CSINode", "/apis/storage.k8s.io/v1/csinodes"),
+    ("PersistentVolume", "/api/v1/persistentvolumes"),
+    (
+        "PersistentVolumeClaim",
+        "/api/v1/namespaces/{}/persistentvolumeclaims",
+    ),
+    ("VolumeAttachment", "/apis/storage.k8s.io/v1/volumeattachments"),
+    ("Pod", "/api/v1/namespaces/{}/pods"),
 ];
+/// Kinds of which a cluster has none of its own.
+const FIXED: [&str; 3] = ["Namespace", "PriorityClass", "RuntimeClass"];
 /// What a user would dump, without the kinds that nobody asks for here.
-const DUMPED: [&str; 7] = [
+const DUMPED: [&str; 10] = [
     "/api/v1/namespaces",
     "/api/v1/nodes",
     "/apis/storage.k8s.io/v1/storageclasses",
+    "/apis/storage.k8s.io/v1/csidrivers",
+    "/apis/storage.k8s.io/v1/csistoragecapacities",
     "/apis/storage.k8s.io/v1/csinodes",
+    "/apis/storage.k8s.io/v1/volumeattachments",
     "/api/v1/persistentvolumes",
     "/api/v1/persistentvolumeclaims",
     "/api/v1/pods",
@@ -273,15 +283,19 @@ impl Oracle {
                 .await
                 .context("deleting pods")?;
         }
-        let claims = super::generate::NAMESPACES
-            .map(|(namespace, _)| format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims"));
         let rest = PATHS
             .iter()
-            .filter(|(kind, _, namespaced)| {
-                !namespaced && !matches!(*kind, "Namespace" | "PriorityClass" | "RuntimeClass")
-            })
-            .map(|(_, path, _)| (*path).to_owned())
-            .chain(claims);
+            .filter(|(kind, _)| !FIXED.contains(kind) && *kind != "Pod")
+            .flat_map(|(_, path)| {
+                let namespaces: &[_] = if path.contains("{}") {
+                    &super::generate::NAMESPACES
+                } else {
+                    &super::generate::NAMESPACES[..1]
+                };
+                namespaces
+                    .iter()
+                    .map(|(namespace, _)| path.replace("{}", namespace))
+            });
         let deleted = rest.map(|path| {
             let now = &now;
             async move { self.send("DELETE", &path, now).await }
@@ -318,16 +332,16 @@ fn is_promised(pod: &Value) -> bool {
 /// Where a manifest is created.
 fn path(object: &Value) -> Result<String> {
     let kind = object["kind"].as_str().unwrap_or_default();
-    let Some((_, path, namespaced)) = PATHS.iter().find(|(known, ..)| *known == kind) else {
+    let Some((_, path)) = PATHS.iter().find(|(known, _)| *known == kind) else {
         bail!("no path for {kind:?}");
     };
-    if !namespaced {
+    if !path.contains("{}") {
         return Ok((*path).to_owned());
     }
     let namespace = object["metadata"]["namespace"]
         .as_str()
         .context("a namespaced object names its namespace")?;
-    Ok(format!("/api/v1/namespaces/{namespace}/{path}"))
+    Ok(path.replace("{}", namespace))
 }
 
 /// Serves an extender that writes down what it is handed and refuses it all.

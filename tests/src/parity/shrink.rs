@@ -60,7 +60,7 @@ async fn still_differs(oracle: &Oracle, cluster: &Cluster) -> Option<Answer> {
 /// The parts that can be left out of an object, the large ones first.
 fn paths(object: &Value) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
-    for part in ["spec", "status", "allowedTopologies"] {
+    for part in ["spec", "status", "allowedTopologies", "nodeTopology"] {
         collect(&object[part], &mut vec![part.to_owned()], &mut paths);
     }
     let labels = &object["metadata"]["labels"];

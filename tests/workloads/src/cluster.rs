@@ -1,8 +1,8 @@
 //! A snapshot in the making. Equal pods become one class, as the index makes them.
 
 use autoscaler_core::model::{
-    AttachLimits, ClassId, Group, GroupId, LabelSelector, Labels, Movability, Node, NodeId, NodeState, Pod,
-    PodClass, PodKey, Resident, Resources, Snapshot, Template, TemplateId,
+    AttachLimits, ClassId, Group, GroupId, Health, LabelSelector, Labels, Movability, Node, NodeId,
+    NodeState, Pod, PodClass, PodKey, Resident, Resources, Snapshot, Template, TemplateId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -169,6 +169,7 @@ impl Cluster {
                 key,
                 class,
                 judgement: Movability::Moves.into(),
+                health: Health::Ready,
             }));
             return;
         }

@@ -6,7 +6,10 @@ use autoscaler_core::model::{
     Labels, PodClass, ResourceNames, Resources, Taint, TaintEffect, Toleration, TolerationOperator,
 };
 use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::ResourceExt;
+use std::borrow::Cow;
 
 /// Taints that every pod of a DaemonSet tolerates: the controller sees to it.
 const TOLERATED: [(&str, TaintEffect); 6] = [
@@ -34,6 +37,11 @@ pub(crate) fn daemon(set: &DaemonSet, names: &mut ResourceNames, around: &Surrou
         .filter(|_| set.metadata.deletion_timestamp.is_none())?;
     let labels = template.metadata.as_ref().and_then(|meta| meta.labels.clone());
     let namespace = set.namespace().unwrap_or_default();
+    let admitted = match spec.runtime_class_name.as_deref().filter(|name| !name.is_empty()) {
+        None => Cow::Borrowed(spec),
+        Some(name) => Cow::Owned(admitted(spec, around.runtimes.get(name)?)?),
+    };
+    let spec = admitted.as_ref();
     let mut class = class_of_template(&namespace, labels.unwrap_or_default(), spec, names, around);
     let network = (spec.host_network == Some(true)).then_some((NO_NETWORK, TaintEffect::NoSchedule));
     let tolerated = TOLERATED.into_iter().chain(network);
@@ -51,6 +59,37 @@ pub(crate) fn daemon(set: &DaemonSet, names: &mut ResourceNames, around: &Surrou
         class.priority = known.map_or(0, |(_, priority)| *priority);
     }
     Some(class)
+}
+
+/// The pod as admission writes it for its runtime: with the overhead, and with what nodes have to be like. None where
+/// admission lets no such pod in.
+fn admitted(spec: &PodSpec, runtime: &RuntimeClass) -> Option<PodSpec> {
+    let mut spec = spec.clone();
+    let overhead = runtime
+        .overhead
+        .as_ref()
+        .and_then(|overhead| overhead.pod_fixed.clone());
+    // A pod may bring the overhead of its runtime, and no other.
+    if spec
+        .overhead
+        .as_ref()
+        .is_some_and(|own| !own.is_empty() && Some(own) != overhead.as_ref())
+    {
+        return None;
+    }
+    spec.overhead = overhead;
+    if let Some(scheduling) = &runtime.scheduling {
+        let selector = spec.node_selector.get_or_insert_default();
+        for (key, value) in scheduling.node_selector.iter().flatten() {
+            if selector.get(key).is_some_and(|own| own != value) {
+                return None;
+            }
+            selector.insert(key.clone(), value.clone());
+        }
+        let tolerations = scheduling.tolerations.iter().flatten().cloned();
+        spec.tolerations.get_or_insert_default().extend(tolerations);
+    }
+    Some(spec)
 }
 
 /// Whether a new node with these labels and taints gets a pod of the class, and this is left for it.

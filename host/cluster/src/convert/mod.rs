@@ -1,5 +1,6 @@
 //! Kubernetes objects as the core's values.
 
+mod capacity;
 mod daemons;
 mod movability;
 mod node;
@@ -10,7 +11,7 @@ mod surroundings;
 mod volumes;
 
 pub(crate) use daemons::{daemon, daemon_runs_on};
-pub(crate) use movability::movability;
+pub(crate) use movability::{health, movability};
 pub use node::labels_of_new_node;
 pub(crate) use node::{allocatable, attach_limits, is_ready, protection, taints_of};
 pub(crate) use pod::{pod_class, selects_namespaces, unschedulable_since};

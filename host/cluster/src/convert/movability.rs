@@ -2,7 +2,7 @@
 
 use super::node::DO_NOT_DISRUPT;
 use autoscaler_api::duration::parse_duration;
-use autoscaler_core::model::{Judgement, Movability};
+use autoscaler_core::model::{Health, Judgement, Movability};
 use k8s_openapi::api::core::v1::{Pod, Volume};
 
 const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
@@ -24,6 +24,23 @@ pub(crate) fn movability(pod: &Pod) -> Judgement {
         }),
     };
     Judgement { lasting, until }
+}
+
+/// What its eviction means to a disruption budget, as the eviction API sees it.
+pub(crate) fn health(pod: &Pod) -> Health {
+    let status = pod.status.as_ref();
+    let phase = status.and_then(|status| status.phase.as_deref());
+    if pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Pending" | "Succeeded" | "Failed"))
+    {
+        return Health::Down;
+    }
+    let mut conditions = status
+        .into_iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    match conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True") {
+        true => Health::Ready,
+        false => Health::Unready,
+    }
 }
 
 fn annotation<'a>(pod: &'a Pod, key: &str) -> Option<&'a str> {
@@ -191,6 +208,32 @@ mod tests {
         ];
         for (name, pod, want) in cases {
             assert_eq!(word(&judged(pod), 0), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_budgets_see() {
+        let ready = |status: &str| serde_json::json!([{"type": "Ready", "status": status}]);
+        for (phase, conditions, deleted, expected) in [
+            ("Running", ready("True"), false, Health::Ready),
+            ("Running", ready("False"), false, Health::Unready),
+            ("Running", ready("Unknown"), false, Health::Unready),
+            ("Running", serde_json::json!([]), false, Health::Unready),
+            ("Running", ready("True"), true, Health::Down),
+            ("Pending", ready("False"), false, Health::Down),
+            ("Failed", ready("False"), false, Health::Down),
+            ("Succeeded", ready("False"), false, Health::Down),
+        ] {
+            let mut pod =
+                serde_json::json!({"metadata": {}, "status": {"phase": phase, "conditions": conditions}});
+            if deleted {
+                pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+            }
+            assert_eq!(
+                health(&serde_json::from_value(pod.clone()).unwrap()),
+                expected,
+                "{pod}"
+            );
         }
     }
 

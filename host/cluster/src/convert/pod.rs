@@ -1,12 +1,12 @@
 //! Pods as classes: everything that decides where a pod may run, and nothing else.
 
 use super::requests::{requests_of_pod, requests_of_template};
-use super::selectors::{label_selector, node_selector, with_label_keys};
+use super::selectors::{label_selector, node_selector, node_selector_term, with_label_keys};
 use super::surroundings::Surroundings;
 use super::volumes;
 use autoscaler_core::model::{
-    HostPort, Labels, PodAffinityTerm, PodClass, ResourceNames, SpreadConstraint, TaintEffect, Toleration,
-    TolerationOperator, WhenUnsatisfiable,
+    HostPort, Labels, PodAffinityTerm, PodClass, Preferences, ResourceNames, SpreadConstraint, TaintEffect,
+    Toleration, TolerationOperator, WhenUnsatisfiable,
 };
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
@@ -29,9 +29,17 @@ fn terms(spec: &core::PodSpec) -> impl Iterator<Item = &core::PodAffinityTerm> {
     let affinity = spec.affinity.as_ref();
     let with = affinity.and_then(|a| a.pod_affinity.as_ref());
     let against = affinity.and_then(|a| a.pod_anti_affinity.as_ref());
+    let preferred_with = with.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
+    let preferred_against =
+        against.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
     let with = with.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
     let against = against.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
-    with.into_iter().flatten().chain(against.into_iter().flatten())
+    let preferred = [preferred_with, preferred_against]
+        .into_iter()
+        .flatten()
+        .flatten();
+    let required = [with, against].into_iter().flatten().flatten();
+    required.chain(preferred.map(|weighted| &weighted.pod_affinity_term))
 }
 
 /// Since when the scheduler calls the pod unschedulable, in milliseconds since the epoch.
@@ -117,8 +125,39 @@ pub(crate) fn class_of_template(
             .map(|constraint| spread(constraint, &labels))
             .collect(),
         host_ports: host_ports(spec),
+        preferences: affinity
+            .map(|affinity| preferences(affinity, namespace, &labels, around))
+            .unwrap_or_default(),
         labels,
         ..PodClass::default()
+    }
+}
+
+fn preferences(
+    affinity: &core::Affinity,
+    namespace: &str,
+    labels: &Labels,
+    around: &Surroundings,
+) -> Preferences {
+    let nodes = affinity.node_affinity.as_ref();
+    let nodes = nodes.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
+    let with = affinity.pod_affinity.as_ref();
+    let with = with.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
+    let against = affinity.pod_anti_affinity.as_ref();
+    let against = against.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
+    let weighted = |sign: i32, list: Option<&Vec<core::WeightedPodAffinityTerm>>| -> Vec<_> {
+        let terms = list.into_iter().flatten().map(|weighted| {
+            let term = affinity_term(&weighted.pod_affinity_term, namespace, labels, around);
+            (sign.saturating_mul(weighted.weight), term)
+        });
+        terms.collect()
+    };
+    let nodes = nodes.into_iter().flatten();
+    Preferences {
+        nodes: nodes
+            .map(|wish| (wish.weight, node_selector_term(&wish.preference)))
+            .collect(),
+        pods: [weighted(1, with), weighted(-1, against)].concat(),
     }
 }
 

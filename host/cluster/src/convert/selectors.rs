@@ -26,18 +26,22 @@ pub(super) fn requirement(key: &str, operator: &str, values: Option<&Vec<String>
 }
 
 pub(super) fn node_selector(selector: &core::NodeSelector) -> NodeSelector {
+    let terms = selector.node_selector_terms.iter();
+    NodeSelector {
+        terms: terms.map(node_selector_term).collect(),
+    }
+}
+
+pub(super) fn node_selector_term(term: &core::NodeSelectorTerm) -> NodeSelectorTerm {
     let requirements = |list: Option<&Vec<core::NodeSelectorRequirement>>| {
         list.into_iter()
             .flatten()
             .map(|r| requirement(&r.key, &r.operator, r.values.as_ref()))
             .collect()
     };
-    let term = |term: &core::NodeSelectorTerm| NodeSelectorTerm {
+    NodeSelectorTerm {
         match_expressions: requirements(term.match_expressions.as_ref()),
         match_fields: requirements(term.match_fields.as_ref()),
-    };
-    NodeSelector {
-        terms: selector.node_selector_terms.iter().map(term).collect(),
     }
 }
 

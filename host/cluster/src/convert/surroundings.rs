@@ -1,10 +1,13 @@
-//! What stands beside pods and decides where they may run: namespaces, claims, volumes and their classes.
+//! What stands beside pods and decides where they may run: namespaces, claims, volumes and their classes, what storage
+//! drivers have room for, and what runtimes add to a pod.
 //!
 //! One change concerns few pods. Which ones is known by name here, so that its cost does not grow with the cluster.
 
+use super::capacity::{Capacities, CapacityKey};
 use autoscaler_core::model::{Labels, PodKey};
 use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
-use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::api::storage::v1::{CSIDriver, CSIStorageCapacity, StorageClass};
 use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +20,9 @@ pub(crate) type ClaimKey = (String, String);
 pub(crate) struct Surroundings {
     /// Labels of namespaces, for namespace selectors.
     pub(crate) namespaces: BTreeMap<String, Labels>,
+    /// For pods that are yet to be made; admission has written them into the others.
+    pub(crate) runtimes: BTreeMap<String, Arc<RuntimeClass>>,
+    pub(super) capacities: Capacities,
     claims: BTreeMap<ClaimKey, Arc<PersistentVolumeClaim>>,
     volumes: BTreeMap<String, Arc<PersistentVolume>>,
     classes: BTreeMap<String, Arc<StorageClass>>,
@@ -52,6 +58,18 @@ impl Surroundings {
     pub(crate) fn users(&self, namespace: &str, name: &str) -> usize {
         let key = (namespace.to_owned(), name.to_owned());
         self.users.get(&key).map_or(0, BTreeSet::len)
+    }
+
+    /// The pods that use the claim.
+    pub(crate) fn pods_of(&self, namespace: &str, name: &str) -> impl Iterator<Item = &PodKey> {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.users.get(&key).into_iter().flatten()
+    }
+
+    /// Whether the claim says that it has the volume.
+    pub(crate) fn is_bound_to(&self, namespace: &str, name: &str, volume: &str) -> bool {
+        let spec = self.claim(namespace, name).and_then(|claim| claim.spec.as_ref());
+        spec.is_some_and(|spec| spec.volume_name.as_deref() == Some(volume))
     }
 
     /// Notes which claims a pod uses now. Returns the other pods for which a claim became, or is no longer, one
@@ -145,6 +163,28 @@ impl Surroundings {
             None => drop(self.classes.remove(name)),
         }
         self.users_of_unbound(name).collect()
+    }
+
+    pub(crate) fn set_driver(&mut self, name: &str, driver: Option<&CSIDriver>) -> BTreeSet<PodKey> {
+        if !self.capacities.set_driver(name, driver) {
+            return BTreeSet::new();
+        }
+        let classes = self.classes.iter().filter(|(_, class)| class.provisioner == name);
+        classes
+            .flat_map(|(class, _)| self.users_of_unbound(class))
+            .collect()
+    }
+
+    pub(crate) fn set_capacity(
+        &mut self,
+        key: &CapacityKey,
+        capacity: Option<&CSIStorageCapacity>,
+    ) -> BTreeSet<PodKey> {
+        let classes = self.capacities.set_capacity(key, capacity);
+        classes
+            .iter()
+            .flat_map(|class| self.users_of_unbound(class))
+            .collect()
     }
 
     fn users_of_unbound(&self, class: &str) -> impl Iterator<Item = PodKey> {

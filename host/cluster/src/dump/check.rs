@@ -3,7 +3,7 @@
 //! The conversions leave out what they do not know, which is right for watch events: the API server has
 //! looked at them. Nobody has looked at a file.
 
-use autoscaler_core::quantity;
+use autoscaler_core::quantity::parse_milli;
 use serde_json::{Map, Value};
 
 const EFFECTS: &[&str] = &["NoSchedule", "PreferNoSchedule", "NoExecute"];
@@ -35,11 +35,19 @@ const WORDS: [(&str, &str, &[&str]); 9] = [
 const QUANTITIES: [&str; 5] = ["requests", "limits", "overhead", "allocatable", "capacity"];
 const DRIVERS: &str = "spec.drivers";
 
+/// Fields of an object itself that are quantities: what a CSIStorageCapacity says.
+const AMOUNTS: [&str; 2] = ["capacity", "maximumVolumeSize"];
+
 /// Checks the parts of an object that rules look at, and writes quantities that came as numbers as texts.
 pub(super) fn check(object: &mut Value) -> Result<(), String> {
     for part in ["spec", "status"] {
         if let Some(value) = object.get_mut(part) {
             walk(value, part, part)?;
+        }
+    }
+    for field in AMOUNTS {
+        if let Some(value) = object.get_mut(field) {
+            quantity(value, field)?;
         }
     }
     Ok(())
@@ -78,20 +86,25 @@ fn word(name: &str, under: &str, value: &Value, path: &str) -> Result<(), String
 }
 
 fn quantities(fields: &mut Map<String, Value>, path: &str) -> Result<(), String> {
-    for (name, value) in fields {
-        if value.is_number() {
-            *value = Value::String(value.to_string());
-        }
-        if let Some(text) = value.as_str() {
-            quantity::parse_milli(text).map_err(|error| {
-                format!(
-                    "`{path}.{name}` is {text:?}, no quantity: {}; write it like 500m, 2 or 1Gi",
-                    error.problem
-                )
-            })?;
-        }
+    fields
+        .iter_mut()
+        .try_for_each(|(name, value)| quantity(value, &format!("{path}.{name}")))
+}
+
+fn quantity(value: &mut Value, path: &str) -> Result<(), String> {
+    if value.is_number() {
+        *value = Value::String(value.to_string());
     }
-    Ok(())
+    let Some(text) = value.as_str() else {
+        return Ok(());
+    };
+    let read = parse_milli(text);
+    read.map(drop).map_err(|error| {
+        format!(
+            "`{path}` is {text:?}, no quantity: {}; write it like 500m, 2 or 1Gi",
+            error.problem
+        )
+    })
 }
 
 #[cfg(test)]
@@ -129,6 +142,12 @@ mod tests {
             (
                 json!({"metadata": {"annotations": {"requests": {"cpu": "many"}}}}),
                 None,
+            ),
+            (
+                json!({"kind": "CSIStorageCapacity", "capacity": "1Gi", "maximumVolumeSize": "1Xi"}),
+                Some(
+                    "`maximumVolumeSize` is \"1Xi\", no quantity: its suffix is not one of Kubernetes; write it like 500m, 2 or 1Gi",
+                ),
             ),
         ] {
             let mut copy = object.clone();

@@ -25,7 +25,7 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 type Fold = fn(Object) -> Result<Option<Change>, Error>;
 
 /// The kinds that a dump may hold, by API version and name.
-const KINDS: [(&str, &str, Fold); 9] = [
+const KINDS: [(&str, &str, Fold); 11] = [
     ("v1", "Namespace", |o| o.parse(Change::Namespace)),
     ("v1", "PersistentVolume", |o| o.parse(Change::Volume)),
     ("v1", "PersistentVolumeClaim", |o| o.parse(Change::Claim)),
@@ -33,8 +33,13 @@ const KINDS: [(&str, &str, Fold); 9] = [
         o.parse(Change::StorageClass)
     }),
     ("storage.k8s.io/v1", "CSINode", |o| o.parse(Change::CsiNode)),
-    // No rule asks for what a driver says of itself.
-    ("storage.k8s.io/v1", "CSIDriver", |_| Ok(None)),
+    ("storage.k8s.io/v1", "CSIDriver", |o| o.parse(Change::CsiDriver)),
+    ("storage.k8s.io/v1", "CSIStorageCapacity", |o| {
+        o.parse(Change::StorageCapacity)
+    }),
+    ("storage.k8s.io/v1", "VolumeAttachment", |o| {
+        o.parse(Change::VolumeAttachment)
+    }),
     // Admission has written into the pod all that a runtime class means to the scheduler.
     ("node.k8s.io/v1", "RuntimeClass", |_| Ok(None)),
     ("v1", "Node", |o| o.parse(Change::Node)),
@@ -183,7 +188,7 @@ impl Object {
                 format!("`metadata.name` is missing in this {}", self.kind),
             ));
         }
-        let namespaced = matches!(self.kind, "Pod" | "PersistentVolumeClaim");
+        let namespaced = matches!(self.kind, "Pod" | "PersistentVolumeClaim" | "CSIStorageCapacity");
         let mut namespace = String::new();
         let mut who = name.clone();
         if namespaced {
@@ -229,6 +234,9 @@ impl Relevant for k8s_openapi::api::core::v1::PersistentVolume {}
 impl Relevant for k8s_openapi::api::core::v1::PersistentVolumeClaim {}
 impl Relevant for k8s_openapi::api::storage::v1::StorageClass {}
 impl Relevant for k8s_openapi::api::storage::v1::CSINode {}
+impl Relevant for k8s_openapi::api::storage::v1::CSIDriver {}
+impl Relevant for k8s_openapi::api::storage::v1::CSIStorageCapacity {}
+impl Relevant for k8s_openapi::api::storage::v1::VolumeAttachment {}
 impl Relevant for Pod {
     /// A finished pod takes nothing and wants nothing.
     fn is_relevant(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! They are few, and kept as far as their classes are made of them, so that those can be made anew.
 
-use super::State;
+use super::{PodEntry, State};
 use crate::convert::{claim_names, pod_class, selects_namespaces};
 use crate::lean;
 use autoscaler_core::model::PodKey;
@@ -16,6 +16,13 @@ pub(crate) struct Raw {
     pod: Box<[u8]>,
     /// The claims that it names.
     claims: Vec<String>,
+}
+
+impl PodEntry {
+    /// Whether the pod names a claim.
+    pub(super) fn has_claims(&self) -> bool {
+        self.raw.as_ref().is_some_and(|raw| !raw.claims.is_empty())
+    }
 }
 
 impl State {
@@ -55,7 +62,9 @@ impl State {
         self.classify_anew(self.by_namespace.clone());
     }
 
+    /// Makes the classes of these pods anew, and counts the volumes on their nodes.
     pub(super) fn classify_anew(&mut self, pods: BTreeSet<PodKey>) {
+        let mut nodes = BTreeSet::new();
         for key in pods {
             let Some(raw) = self.pods.get(&key).and_then(|pod| pod.raw.as_ref()) else {
                 continue;
@@ -67,6 +76,11 @@ impl State {
             let class = pod_class(&pod, &mut self.resources, &self.around);
             let class = self.classes.take(class);
             self.reclassify(&key, class);
+            let pod = self.pods.get(&key).filter(|pod| pod.has_claims());
+            nodes.extend(pod.and_then(|pod| pod.place.node()).cloned());
+        }
+        for node in nodes {
+            self.count_lingering(&node);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Pods: those that wait one by one, those that run node by node.
 
 use super::{State, dependents};
-use crate::convert::{movability, pod_class, unschedulable_since};
+use crate::convert::{health, movability, pod_class, unschedulable_since};
 use autoscaler_core::model::{ClassKey, PodKey, Resident, Residents};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -33,7 +33,7 @@ pub(crate) struct Waiting {
 }
 
 impl Place {
-    fn node(&self) -> Option<&Arc<str>> {
+    pub(super) fn node(&self) -> Option<&Arc<str>> {
         match self {
             Self::Node(node) => Some(node),
             Self::Nowhere(_) => None,
@@ -73,12 +73,23 @@ impl State {
             Some(_) => self.waiting.remove(&key),
             None => self.waiting.insert(key.clone()),
         };
-        if let Some(before) = self.pods.insert(key.clone(), PodEntry { class, place, raw }) {
+        let entry = PodEntry { class, place, raw };
+        let mut has_claims = entry.has_claims();
+        let before = self.pods.insert(key.clone(), entry);
+        let left = before.as_ref().and_then(|before| before.place.node());
+        let left = left.filter(|left| Some(*left) != now_at.as_ref()).cloned();
+        if let Some(before) = before {
+            has_claims |= before.has_claims();
             self.unschedulable -= usize::from(before.place.is_unschedulable());
             self.classes.release(before.class);
-            if let Some(left) = before.place.node().filter(|left| Some(*left) != now_at.as_ref()) {
-                self.leave(left, &key, now_ms);
+        }
+        if has_claims {
+            for node in left.iter().chain(&now_at) {
+                self.count_lingering(node);
             }
+        }
+        if let Some(left) = left {
+            self.leave(&left, &key, now_ms);
         }
         if let Some(node) = now_at {
             self.refresh_idle(&node, now_ms);
@@ -93,8 +104,11 @@ impl State {
         self.waiting.remove(key);
         self.unschedulable -= usize::from(before.place.is_unschedulable());
         self.classes.release(before.class);
-        if let Place::Node(node) = before.place {
-            self.leave(&node, key, now_ms);
+        if let Place::Node(node) = &before.place {
+            self.leave(node, key, now_ms);
+            if before.has_claims() {
+                self.count_lingering(node);
+            }
         }
     }
 
@@ -128,6 +142,7 @@ impl State {
             key: key.clone(),
             class,
             judgement: movability(pod),
+            health: health(pod),
         }));
         name
     }

@@ -1,7 +1,8 @@
 //! Nodes that exist, as decisions see them, and nodes on their way, as they will be.
 
 use super::fleet::{Member, Record};
-use super::{Builder, counts, passes};
+use super::passing::passes;
+use super::{Builder, counts};
 use crate::index::ObjectKey;
 use crate::inputs::View;
 use autoscaler_api::VPSieNode;
@@ -67,11 +68,11 @@ impl Builder<'_> {
             taints: entry
                 .taints
                 .iter()
-                .filter(|taint| as_it_stands || !(entry.ready && passes(taint)))
+                .filter(|taint| as_it_stands || !(entry.ready && passes(taint, &self.inputs.startup_taints)))
                 .cloned()
                 .collect(),
             allocatable: entry.allocatable.clone(),
-            attach_limits: member.attach_limits.cloned().unwrap_or_default(),
+            attach_limits: self.state.attached.left_of(member.attach_limits, name),
             unschedulable: entry.unschedulable,
             state: match (leaving, entry.ready) {
                 // The scheduler knows such nodes by their taints only.

@@ -1,6 +1,7 @@
 //! Nodes that could be bought: what each offering of a group would be like, with the DaemonSet pods it starts with.
 
-use super::{Builder, passes, taint};
+use super::passing::passes;
+use super::{Builder, taint};
 use crate::convert::{daemon, daemon_runs_on, labels_of_new_node};
 use crate::index::ObjectKey;
 use crate::inputs::Offering;
@@ -45,7 +46,9 @@ impl<'a> Builder<'a> {
             };
             let labels = labels_of_new_node(object, name);
             let taints = spec.taints.iter().flatten().map(taint);
-            let taints: Vec<Taint> = taints.filter(|taint| !passes(taint)).collect();
+            let taints: Vec<Taint> = taints
+                .filter(|taint| !passes(taint, &self.inputs.startup_taints))
+                .collect();
             let learned = self.fleet.learned(key, name).cloned();
             let (mut allocatable, attach_limits) =
                 learned.unwrap_or_else(|| (estimate(offering, &self.inputs.reserved), AttachLimits::new()));

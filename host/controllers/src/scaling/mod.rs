@@ -106,6 +106,7 @@ impl Scaling {
             seed: now_ms.unsigned_abs(),
             offerings: self.ctx.catalogue.known_offerings(),
             reserved: settings.reserved.clone(),
+            startup_taints: settings.startup_taints.clone(),
             health: self.ctx.catalogue.health(),
             grace_ms: i64::try_from(settings.pod_grace.as_millis()).unwrap_or(i64::MAX),
             max_cluster_nodes: settings.max_cluster_workers,

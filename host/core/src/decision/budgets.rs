@@ -1,6 +1,9 @@
 //! Disruption budgets: how much room is left while removals add up.
+//!
+//! As the eviction API counts: a pod that starts or is on its way out asks no budget, one that is not ready takes no room
+//! of a budget that spares such pods, and a pod of several budgets cannot be evicted.
 
-use crate::model::{ClassId, Movability, NodeId, PodClass, PodKey, Residents, Snapshot};
+use crate::model::{ClassId, Health, Movability, NodeId, PodClass, PodKey, Residents, Snapshot};
 use crate::packing::State;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,18 +54,29 @@ impl Budgets {
     /// # Errors
     /// The first pod or budget that forbids it.
     pub(super) fn claims(&self, state: &State, node: NodeId) -> Result<Vec<(usize, u32)>, Objection> {
-        let several = |class: ClassId| self.of_class(class).len() > 1;
-        let crowds = || state.residents(node).iter().filter(|pods| pods.moving > 0);
-        let at = state.snapshot().nodes.get(node as usize);
-        if let Some(residents) = at.map(|node| &*node.residents)
-            && (residents.may_block() || crowds().any(|pods| several(pods.class)))
-        {
-            self.first_objection(state.snapshot(), residents)?;
+        let snapshot = state.snapshot();
+        let Some(residents) = snapshot.nodes.get(node as usize).map(|node| &*node.residents) else {
+            return Ok(Vec::new());
+        };
+        let asking = residents
+            .crowds()
+            .iter()
+            .filter(|crowd| crowd.moving > crowd.down);
+        let asking = asking.map(|crowd| (self.of_class(snapshot.class_of(crowd.class)), crowd));
+        if residents.may_block() || asking.clone().any(|(budgets, _)| budgets.len() > 1) {
+            self.first_objection(snapshot, residents)?;
         }
         let mut claims: BTreeMap<usize, u32> = BTreeMap::new();
-        for pods in crowds() {
-            for budget in self.of_class(pods.class) {
-                *claims.entry(*budget).or_insert(0) += pods.moving;
+        for (budgets, crowd) in asking {
+            for budget in budgets {
+                let spared = match snapshot.budgets[*budget].spares_unready {
+                    true => crowd.unready,
+                    false => 0,
+                };
+                let pods = crowd.moving - crowd.down - spared;
+                if pods > 0 {
+                    *claims.entry(*budget).or_insert(0) += pods;
+                }
             }
         }
         match claims.keys().find(|budget| self.room[**budget] == 0) {
@@ -79,6 +93,7 @@ impl Budgets {
                 Movability::Blocks(code, text) => {
                     return Err(Objection::Pod(pod.key.clone(), code.clone(), text.clone()));
                 }
+                Movability::Moves if pod.health == Health::Down => {}
                 Movability::Moves if self.of_class(snapshot.class_of(pod.class)).len() > 1 => {
                     return Err(Objection::Several(pod.key.clone()));
                 }

@@ -4,6 +4,7 @@
 
 use super::{ClassCount, GroupDemand};
 use crate::model::{ClassId, GroupId, NodeId, TemplateId};
+use crate::packing::PerNewNode;
 use serde::{Deserialize, Serialize};
 
 /// What is the same for every decision of a loop.
@@ -69,8 +70,8 @@ pub struct Pending {
     pub class_ids: Vec<ClassId>,
     /// classes × resources.
     pub requests: Vec<u64>,
-    /// classes × templates: how many pods an empty new node holds.
-    pub per_node: Vec<u32>,
+    /// How many pods an empty new node holds.
+    pub per_node: PerNewNode,
 }
 
 /// State of a node as the rebalance policy sees it.

@@ -54,7 +54,10 @@ fn a_scale_up_question() {
         "the class that runs has nothing to ask for"
     );
     assert_eq!(pending.requests, [1500, 0, 0, 1]);
-    assert_eq!(pending.per_node, [1, 2, 5]);
+    assert_eq!(
+        [0, 1, 2].map(|template| pending.per_node.pods(0, template)),
+        [1, 2, 5]
+    );
     let row = &pending.classes[0];
     assert_eq!(
         (row.name.as_str(), row.unplaced, row.waiting_ms),
@@ -210,6 +213,7 @@ fn flags() {
                     name: "web".into(),
                     selector: Some(selector(&[("app", "web")])),
                     disruptions_allowed: 0,
+                    spares_unready: false,
                 });
             },
             flag(|f| f.blocked = true),

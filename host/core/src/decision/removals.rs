@@ -6,9 +6,9 @@
 
 use super::budgets::{Budgets, Objection};
 use super::{Action, Checked, Kind, Note, NoteCode, Plan, Proposed, Reason, Refusal};
-use crate::model::{Group, Node, NodeId, NodeState, Snapshot};
-use crate::packing::{PLACEMENT_STEPS, Placement, State, Work, fill};
-use std::collections::BTreeSet;
+use crate::model::{ClassId, Group, Node, NodeId, NodeState, Snapshot};
+use crate::packing::{Field, Filled, Lot, PLACEMENT_STEPS, Placement, State, Work, fill_all};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Drops the removals of a plan that are not safe. Steps keep their batches and come out in batch order.
 ///
@@ -55,10 +55,15 @@ pub fn check_removals(placement: &Placement, plan: Plan<Proposed>) -> Result<Pla
             budgets: Budgets::new(snapshot),
             current: snapshot.groups.iter().map(|group| group.current).collect(),
             left: snapshot.removal_budget,
+            draining: Vec::new(),
             work: Work::new(PLACEMENT_STEPS),
         };
         trial.make_way();
+        let mut last = None;
         for (batch, node, reason) in steps {
+            if last.replace(batch) != Some(batch) {
+                trial.end_batch();
+            }
             match trial.remove(node) {
                 Ok(()) => actions.push(Action::Remove {
                     node,
@@ -85,6 +90,8 @@ struct Trial<'a> {
     current: Vec<u32>,
     /// Removals that this loop has left.
     left: u32,
+    /// Nodes that this batch removes: while it is drained, each of them is still there.
+    draining: Vec<NodeId>,
     /// A removal that the budget does not let us judge is not made.
     work: Work,
 }
@@ -118,7 +125,15 @@ impl Trial<'_> {
         self.budgets.take(&claims);
         self.current[at] -= 1;
         self.left -= 1;
+        self.draining.push(id);
         Ok(())
+    }
+
+    /// A batch begins when the nodes of the one before are gone.
+    fn end_batch(&mut self) {
+        for node in std::mem::take(&mut self.draining) {
+            self.state.delete_node(node);
+        }
     }
 
     /// Pods of nodes that leave already come first: the room that they will need is not free. One that finds no
@@ -127,14 +142,31 @@ impl Trial<'_> {
         let leaving = (0..)
             .zip(&self.snapshot.nodes)
             .filter(|(_, node)| node.state == NodeState::Leaving);
+        let mut displaced = BTreeMap::new();
         for (id, _) in leaving {
-            let mut displaced: Vec<_> = self.state.remove_node(id).into_iter().collect();
-            displaced.sort_by_key(|(class, _)| self.state.rank(*class));
-            let homes = self.running_nodes();
-            for (class, pods) in displaced {
-                fill(self.state, class, pods, &homes, &mut self.work);
+            for (class, pods) in self.state.remove_node(id) {
+                *displaced.entry(class).or_insert(0) += pods;
             }
         }
+        self.place(displaced);
+    }
+
+    /// Places pods on nodes that run, together: who needs the company of another is tried again once that one has a
+    /// place. Returns what became of each class.
+    fn place(&mut self, displaced: BTreeMap<ClassId, u32>) -> Vec<(ClassId, Filled)> {
+        let mut displaced: Vec<_> = displaced.into_iter().collect();
+        displaced.sort_by_key(|(class, _)| self.state.rank(*class));
+        let homes = self.running_nodes();
+        let mut fields = [Field::new(self.state, &homes)];
+        let lots = displaced.iter().map(|(class, pods)| Lot {
+            class: *class,
+            pods: *pods,
+            field: Some(0),
+            promised: None,
+        });
+        let lots: Vec<Lot> = lots.collect();
+        let filled = fill_all(self.state, &lots, &mut fields, &mut [], &mut self.work).lots;
+        displaced.iter().map(|(class, _)| *class).zip(filled).collect()
     }
 
     fn running_nodes(&self) -> Vec<NodeId> {
@@ -146,20 +178,16 @@ impl Trial<'_> {
     /// Every pod of the node must find a place on a node that runs.
     fn resettle(&mut self, id: NodeId) -> Result<(), Objected> {
         let mark = self.state.mark();
-        let mut displaced: Vec<_> = self.state.remove_node(id).into_iter().collect();
-        displaced.sort_by_key(|(class, _)| self.state.rank(*class));
-        let homes = self.running_nodes();
-        for (class, pods) in displaced {
-            let filled = fill(self.state, class, pods, &homes, &mut self.work);
-            if filled.left > 0 {
-                self.state.rollback(mark);
-                let namespace = &self.snapshot.classes[class as usize].namespace;
-                let (left, cause) = (filled.left, filled.cause());
-                let text = format!("{left} pods of namespace {namespace} find no other place: {cause:?}");
-                return Err((NoteCode::NoPlaceToMovePods, text));
-            }
-        }
-        Ok(())
+        let displaced = self.state.remove_node(id);
+        let placed = self.place(displaced);
+        let Some((class, filled)) = placed.into_iter().find(|(_, filled)| filled.left > 0) else {
+            return Ok(());
+        };
+        self.state.rollback(mark);
+        let namespace = &self.snapshot.classes[class as usize].namespace;
+        let (left, cause) = (filled.left, filled.cause());
+        let text = format!("{left} pods of namespace {namespace} find no other place: {cause:?}");
+        Err((NoteCode::NoPlaceToMovePods, text))
     }
 
     fn explain(&self, objection: &Objection) -> Objected {

@@ -1,7 +1,9 @@
 //! The checker of removals against a table of cases.
 
 use super::{Action, NoteCode, Plan, Proposed, Reason, Refusal, check_removals};
-use crate::model::{DisruptionBudget, Movability, NodeState};
+use crate::model::{
+    DisruptionBudget, Health, Movability, NodeState, PodAffinityTerm, SpreadConstraint, WhenUnsatisfiable,
+};
 use crate::packing::place_pending;
 use crate::testing::{Cluster, pod, selector, taint};
 use std::sync::Arc;
@@ -42,6 +44,7 @@ fn budget(app: &str, disruptions_allowed: u32) -> DisruptionBudget {
         name: app.into(),
         selector: Some(selector(&[("app", app)])),
         disruptions_allowed,
+        spares_unready: false,
     }
 }
 
@@ -210,6 +213,74 @@ fn removals() {
             "room for one of them",
         ),
         (
+            |cluster| {
+                cluster.snapshot.budgets = vec![budget("web", 0)];
+                cluster.resident(0, 0, |pod| pod.health = Health::Down);
+                cluster.resident(0, 1, |pod| pod.health = Health::Down);
+            },
+            &[0, 1],
+            &[0],
+            &["NotEnoughBudget"],
+            "pods that start or leave ask no budget",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.budgets = vec![budget("web", 0)];
+                cluster.snapshot.budgets[0].spares_unready = true;
+                cluster.resident(0, 0, |pod| pod.health = Health::Unready);
+                cluster.resident(0, 1, |pod| pod.health = Health::Down);
+                cluster.resident(1, 0, |pod| pod.health = Health::Unready);
+            },
+            &[0, 1],
+            &[0],
+            &["NotEnoughBudget"],
+            "pods that are not ready take no room of a budget that spares them",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.budgets = vec![budget("web", 0)];
+                cluster.resident(0, 0, |pod| pod.health = Health::Unready);
+                cluster.resident(0, 1, |pod| pod.health = Health::Unready);
+            },
+            &[0],
+            &[],
+            &["NotEnoughBudget"],
+            "and of another they do",
+        ),
+        (
+            |cluster| {
+                cluster.snapshot.budgets = vec![budget("web", 9), budget("web", 9)];
+                cluster.snapshot.budgets[1].name = "x".into();
+                cluster.resident(0, 0, |pod| pod.health = Health::Down);
+                cluster.resident(0, 1, |pod| pod.health = Health::Down);
+                cluster.resident(1, 0, |pod| pod.health = Health::Unready);
+            },
+            &[0, 1],
+            &[0],
+            &["SeveralBudgets"],
+            "two budgets for a pod that leaves, and for one that is not ready",
+        ),
+        (
+            |cluster| {
+                // The larger one comes first, and needs the company of the other.
+                let near = PodAffinityTerm {
+                    selector: Some(selector(&[("app", "db")])),
+                    topology_key: crate::packing::HOSTNAME_LABEL.into(),
+                    namespaces: vec!["default".into()],
+                    sought_everywhere: false,
+                };
+                let seeks = cluster.class(pod(400).with(|class| class.pod_affinity = vec![near]));
+                let sought = cluster.class(pod(100).labels(&[("app", "db")]));
+                for (pod, class) in [(0, seeks), (1, sought)] {
+                    cluster.resident(0, pod, |pod| pod.class = class);
+                }
+            },
+            &[0],
+            &[0],
+            &[],
+            "two pods of which one needs the other move together",
+        ),
+        (
             |cluster| cluster.snapshot.budgets = vec![budget("db", 0)],
             &[0],
             &[0],
@@ -323,6 +394,56 @@ fn batches_come_in_order() {
     let plan = Plan::propose(vec![remove(0, 2), remove(1, 1), remove(2, 1)]);
     let plan = check_removals(&placement, plan).unwrap();
     assert_eq!(plan.actions(), [remove(1, 1), remove(2, 1), remove(0, 2)]);
+}
+
+/// Zone a with a pod on each of two nodes, of which one is full; a pod in zone b; and zone c, where nobody runs.
+/// A node of zone a is to go, and that of zone c before it or beside it.
+#[test]
+fn an_empty_zone_holds_others_back_until_its_node_is_gone() {
+    /// Node and batch of each step.
+    type Steps<'a> = &'a [(u32, u32)];
+    let cases: [(bool, Steps<'_>, &[u32], &str); 4] = [
+        (false, &[(0, 0)], &[0], "zone c takes the pod"),
+        (false, &[(2, 0), (0, 0)], &[2], "zone c takes none, and is there"),
+        (true, &[(2, 0), (0, 0)], &[2, 0], "unless taints count"),
+        (false, &[(2, 0), (0, 1)], &[2, 0], "zone c is gone by then"),
+    ];
+    for (honor_taints, steps, expected, why) in cases {
+        let mut cluster = Cluster::default();
+        cluster.snapshot.removal_budget = 10;
+        let group = cluster.group("a", 0, 10);
+        let spread = SpreadConstraint {
+            max_skew: 1,
+            topology_key: "zone".into(),
+            when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
+            selector: Some(selector(&[("app", "web")])),
+            min_domains: 0,
+            honor_affinity: true,
+            honor_taints,
+        };
+        let class = pod(500).labels(&[("app", "web")]);
+        let class = cluster.class(class.with(|class| class.topology_spread = vec![spread]));
+        for (name, zone, cores, runs) in [
+            ("n0", "a", 500, true),
+            ("n1", "b", 2000, true),
+            ("n2", "c", 2000, false),
+            ("n3", "a", 500, true),
+        ] {
+            let template = cluster.template_of(group, name, cores, &[("zone", zone)]);
+            let node = cluster.managed(name, template);
+            if runs {
+                cluster.bound(class, node);
+            }
+        }
+        let placement = place_pending(&cluster.shared());
+        let plan = Plan::propose(steps.iter().map(|(node, batch)| remove(*node, *batch)).collect());
+        let plan = check_removals(&placement, plan).expect(why);
+        let removed = plan.actions().iter().map(|action| match action {
+            Action::Remove { node, .. } => *node,
+            Action::Buy { .. } => panic!("{why}: a purchase"),
+        });
+        assert_eq!(removed.collect::<Vec<_>>(), expected, "{why}");
+    }
 }
 
 #[test]

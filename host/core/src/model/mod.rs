@@ -14,8 +14,8 @@ mod snapshot;
 pub use group::{Group, Template};
 pub use node::{AttachLimits, Node, NodeState, Taint, TaintEffect};
 pub use pod::{
-    Attachments, Disk, HostPort, Judgement, Movability, Pod, PodAffinityTerm, PodClass, PodKey,
-    SpreadConstraint, Toleration, TolerationOperator, WhenUnsatisfiable,
+    Attachments, Disk, Health, HostPort, Judgement, Movability, Pod, PodAffinityTerm, PodClass, PodKey,
+    Preferences, SpreadConstraint, Toleration, TolerationOperator, WhenUnsatisfiable,
 };
 pub use resident::{Crowd, Resident, Residents};
 pub use resources::{ResourceId, ResourceNames, Resources};

@@ -1,6 +1,8 @@
 //! Pods, folded into classes: pods that are alike in every constraint and request are decided once.
 
-use super::{ClassId, LabelSelector, Labels, NodeId, NodeSelector, Resources, Taint, TaintEffect};
+use super::{
+    ClassId, LabelSelector, Labels, NodeId, NodeSelector, NodeSelectorTerm, Resources, Taint, TaintEffect,
+};
 use serde::{Deserialize, Serialize};
 
 /// `namespace/name` of a pod.
@@ -108,6 +110,17 @@ pub struct Disk {
     pub read_only: bool,
 }
 
+/// What a pod would rather have. It decides between nodes that take the pod, never whether one does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Preferences {
+    /// Preferred nodes, with the weight of each term.
+    #[serde(default)]
+    pub nodes: Vec<(i32, NodeSelectorTerm)>,
+    /// Preferred company, with the weight of each term; a negative one is for pods to keep away from.
+    #[serde(default)]
+    pub pods: Vec<(i32, PodAffinityTerm)>,
+}
+
 /// Everything that decides where a pod may run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PodClass {
@@ -142,6 +155,8 @@ pub struct PodClass {
     pub topology_spread: Vec<SpreadConstraint>,
     #[serde(default)]
     pub host_ports: Vec<HostPort>,
+    #[serde(default)]
+    pub preferences: Preferences,
     /// The pod is being deleted: it holds what it has, and topology spread does not count it any more.
     #[serde(default)]
     pub terminating: bool,
@@ -191,6 +206,18 @@ impl From<Movability> for Judgement {
     fn from(lasting: Movability) -> Self {
         Self { lasting, until: None }
     }
+}
+
+/// What the eviction of a pod means to a disruption budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// Ready: it counts as healthy, and its eviction takes room.
+    #[default]
+    Ready,
+    /// Runs, and is not ready: it counts for nothing, and budgets may let it go without room.
+    Unready,
+    /// Starts, has ended or is being deleted: no budget is asked.
+    Down,
 }
 
 /// A pod that waits for a node.

@@ -2,7 +2,7 @@
 //!
 //! Decisions ask how many pods of which class there are; who they are matters only where one stands in the way.
 
-use super::{ClassKey, Judgement, PodKey};
+use super::{ClassKey, Health, Judgement, PodKey};
 use std::sync::Arc;
 
 /// A pod that runs on a node.
@@ -12,6 +12,8 @@ pub struct Resident {
     pub class: ClassKey,
     /// What the removal of its node means for it.
     pub judgement: Judgement,
+    /// What its eviction means to a disruption budget.
+    pub health: Health,
 }
 
 /// How many pods of a class run on a node.
@@ -21,6 +23,36 @@ pub struct Crowd {
     pub pods: u32,
     /// Of these, those that need another place when the node goes.
     pub moving: u32,
+    /// Of those that move, the ones that run and are not ready.
+    pub unready: u32,
+    /// Of those that move, the ones that start or are on their way out.
+    pub down: u32,
+}
+
+impl Crowd {
+    fn new(class: ClassKey) -> Self {
+        Self {
+            class,
+            pods: 0,
+            moving: 0,
+            unready: 0,
+            down: 0,
+        }
+    }
+
+    /// Counts a pod in, or out.
+    fn count(&mut self, pod: &Resident, change: fn(&mut u32)) {
+        change(&mut self.pods);
+        if pod.judgement.is_ignored() {
+            return;
+        }
+        change(&mut self.moving);
+        match pod.health {
+            Health::Ready => {}
+            Health::Unready => change(&mut self.unready),
+            Health::Down => change(&mut self.down),
+        }
+    }
 }
 
 /// The pods that run on a node.
@@ -75,29 +107,13 @@ impl Residents {
     /// Adds a pod. Returns the one of this key that was there before.
     pub fn insert(&mut self, pod: Arc<Resident>) -> Option<Arc<Resident>> {
         let before = self.remove(&pod.key);
-        let (moving, blocks) = (
-            u32::from(!pod.judgement.is_ignored()),
-            u32::from(pod.judgement.may_block()),
-        );
-        match self.crowd(pod.class) {
-            Ok(at) => {
-                self.crowds[at].pods += 1;
-                self.crowds[at].moving += moving;
-            }
-            Err(at) => {
-                let class = pod.class;
-                self.crowds.insert(
-                    at,
-                    Crowd {
-                        class,
-                        pods: 1,
-                        moving,
-                    },
-                );
-            }
-        }
-        self.moving += moving;
-        self.blockers += blocks;
+        let at = self.crowd(pod.class).unwrap_or_else(|at| {
+            self.crowds.insert(at, Crowd::new(pod.class));
+            at
+        });
+        self.crowds[at].count(&pod, |number| *number += 1);
+        self.moving += u32::from(!pod.judgement.is_ignored());
+        self.blockers += u32::from(pod.judgement.may_block());
         let (Ok(at) | Err(at)) = self.at(&pod.key);
         self.pods.insert(at, pod);
         before
@@ -106,16 +122,13 @@ impl Residents {
     /// Takes a pod away.
     pub fn remove(&mut self, key: &PodKey) -> Option<Arc<Resident>> {
         let pod = self.at(key).ok().map(|at| self.pods.remove(at))?;
-        let moving = u32::from(!pod.judgement.is_ignored());
         if let Ok(at) = self.crowd(pod.class) {
-            let crowd = &mut self.crowds[at];
-            crowd.pods -= 1;
-            crowd.moving -= moving;
-            if crowd.pods == 0 {
+            self.crowds[at].count(&pod, |number| *number -= 1);
+            if self.crowds[at].pods == 0 {
                 self.crowds.remove(at);
             }
         }
-        self.moving -= moving;
+        self.moving -= u32::from(!pod.judgement.is_ignored());
         self.blockers -= u32::from(pod.judgement.may_block());
         Some(pod)
     }
@@ -151,7 +164,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn resident(name: u8, class: ClassKey, kind: u8) -> Arc<Resident> {
+    fn resident(name: u8, class: ClassKey, kind: u8, health: Health) -> Arc<Resident> {
         let blocks = || Movability::Blocks("X".into(), String::new());
         Arc::new(Resident {
             key: PodKey {
@@ -167,18 +180,23 @@ mod tests {
                 },
                 until: (kind == 3).then(|| Box::new((10, blocks()))),
             },
+            health,
         })
+    }
+
+    fn some_health() -> impl Strategy<Value = Health> {
+        prop::sample::select(vec![Health::Ready, Health::Unready, Health::Down])
     }
 
     proptest! {
         /// What is kept beside the pods is what counting them anew gives.
         #[test]
         fn the_counts_are_those_of_the_pods(
-            steps in prop::collection::vec((any::<bool>(), 0..6_u8, 0..3_u32, 0..4_u8), 0..40),
+            steps in prop::collection::vec((any::<bool>(), 0..6_u8, 0..3_u32, 0..4_u8, some_health()), 0..40),
         ) {
             let mut residents = Residents::default();
-            for (comes, name, class, kind) in steps {
-                let pod = resident(name, class, kind);
+            for (comes, name, class, kind, health) in steps {
+                let pod = resident(name, class, kind, health);
                 if comes {
                     residents.insert(pod);
                 } else {
@@ -190,8 +208,12 @@ mod tests {
                 for class in 0..3 {
                     let pods = count(&|pod| pod.class == class) as u32;
                     let moving = count(&|pod| pod.class == class && moves(pod)) as u32;
+                    let such = |health| {
+                        count(&|pod| pod.class == class && moves(pod) && pod.health == health) as u32
+                    };
+                    let (unready, down) = (such(Health::Unready), such(Health::Down));
                     if pods > 0 {
-                        crowds.push(Crowd { class, pods, moving });
+                        crowds.push(Crowd { class, pods, moving, unready, down });
                     }
                 }
                 prop_assert_eq!(residents.crowds(), crowds);

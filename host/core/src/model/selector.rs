@@ -106,7 +106,8 @@ impl NodeSelectorTerm {
     /// The one field that requirements may name.
     pub const NAME_FIELD: &'static str = "metadata.name";
 
-    fn matches(&self, name: &str, labels: &Labels) -> bool {
+    /// Whether a node with this name and these labels meets the term.
+    pub fn matches(&self, name: &str, labels: &Labels) -> bool {
         (!self.match_expressions.is_empty() || !self.match_fields.is_empty())
             && self
                 .match_expressions

@@ -10,6 +10,9 @@ pub struct DisruptionBudget {
     pub name: String,
     pub selector: Option<LabelSelector>,
     pub disruptions_allowed: u32,
+    /// Whether pods that are not ready may go without room: always (`AlwaysAllow`), or because as many are healthy as
+    /// shall be.
+    pub spares_unready: bool,
 }
 
 /// Everything that a decision depends on.

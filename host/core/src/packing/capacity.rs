@@ -1,37 +1,223 @@
 //! How many pods of a class an empty new node of each template holds.
 //!
-//! For most rules that is a matter of the node alone. Topology spread is a matter between domains: a zone may
-//! not run ahead, but the other zones can grow in the same plan. So a domain holds the others back only
-//! where no template can bring a node into it.
+//! Many classes differ in names only, and many templates in price only. So the table has a row for classes that
+//! every template holds alike, and a column for templates that hold every class alike. A cell is the least of three
+//! numbers: what the size of the node holds, what rules about its place and its neighbours allow, and what topology
+//! spread allows.
 
 use super::State;
-use super::links::Spread;
+use super::shapes::ShapeId;
+use super::spread_room::spread_room;
+use super::topology::DomainId;
 use crate::model::{ClassId, NodeId, TemplateId};
-use crate::rules::{self, skew_after};
+use crate::rules;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-/// One row per class, one column per template. `growable` tells which templates may be bought at all.
-pub fn per_new_node(state: &mut State, classes: &[ClassId], growable: &[bool]) -> Vec<u32> {
-    let templates = state.snapshot().templates.len();
-    let mut table = vec![0; classes.len() * templates];
-    if templates == 0 {
-        return table;
+/// Pods per new node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PerNewNode {
+    /// By class, in the order asked: where its row begins in `pods`.
+    pub row_of: Vec<u32>,
+    /// By template: its column.
+    pub column_of: Vec<u32>,
+    /// rows × columns.
+    pub pods: Vec<u32>,
+}
+
+impl PerNewNode {
+    /// A table of classes × templates in which nothing is alike.
+    pub fn whole(classes: usize, templates: usize, pods: Vec<u32>) -> Self {
+        let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Self {
+            row_of: (0..classes).map(|class| number(class * templates)).collect(),
+            column_of: (0..templates).map(number).collect(),
+            pods,
+        }
     }
-    let limits: Vec<Vec<u32>> = classes
-        .iter()
-        .map(|class| spread_limits(state, *class, growable))
-        .collect();
-    for template in 0..templates {
+
+    /// How many pods of the class at this position a new node of the template holds.
+    pub fn pods(&self, class: usize, template: usize) -> u32 {
+        let at = self.row_of[class] as usize + self.column_of[template] as usize;
+        self.pods[at]
+    }
+}
+
+/// Asks for these classes and all templates. `growable` tells which templates may be bought at all.
+pub fn per_new_node(state: &mut State, classes: &[ClassId], growable: &[bool]) -> PerNewNode {
+    let columns = Columns::new(state);
+    let mut rows = Rows {
+        known: BTreeMap::new(),
+        pods: Vec::new(),
+    };
+    let mut gates = vec![vec![0; columns.grounds.len()]; classes.len()];
+    for (at, ground) in columns.grounds.iter().enumerate() {
         let mark = state.mark();
-        let node = state.add_node(TemplateId::try_from(template).unwrap_or(TemplateId::MAX));
-        for ((class, row), limits) in classes.iter().zip(table.chunks_mut(templates)).zip(&limits) {
-            row[template] = match limits[template] {
-                0 => 0,
-                limit => alone(state, *class, node).min(limit),
-            };
+        let node = state.add_node(*ground);
+        for (class, gates) in classes.iter().zip(&mut gates) {
+            gates[at] = gate(state, *class, node);
         }
         state.rollback(mark);
     }
-    table
+    let mut row_of = Vec::with_capacity(classes.len());
+    for (class, mut gates) in classes.iter().zip(gates) {
+        let spread = spread_room(state, *class, &columns.grounds, &columns.growing(growable));
+        gates
+            .iter_mut()
+            .zip(spread)
+            .for_each(|(gate, spread)| *gate = spread.min(*gate));
+        row_of.push(if state.tables().possessions.of(*class).is_empty() {
+            let key = Key::Plain(state.tables().needs[*class as usize].clone(), gates.clone());
+            rows.of(key, || columns.plain_row(state, *class, &gates))
+        } else {
+            let row = columns.exact_row(state, *class, &gates);
+            rows.of(Key::Exact(row.clone()), || row)
+        });
+    }
+    PerNewNode {
+        row_of,
+        column_of: columns.column_of,
+        pods: rows.pods,
+    }
+}
+
+/// Templates that hold every class alike, by what tells them apart.
+struct Columns {
+    /// By column: a template of it, its ground and its size.
+    columns: Vec<(TemplateId, usize, usize)>,
+    column_of: Vec<u32>,
+    /// Place and neighbours of a new node, each by a template that has them.
+    grounds: Vec<TemplateId>,
+    /// By ground: the templates.
+    of_grounds: Vec<Vec<usize>>,
+    /// Amounts of an empty node.
+    sizes: Vec<Vec<i128>>,
+}
+
+impl Columns {
+    fn new(state: &State) -> Self {
+        type Ground<'a> = (ShapeId, &'a [Option<DomainId>], Vec<ClassId>);
+        let tables = state.tables();
+        let keys = tables.topology.keys.len();
+        let mut grounds: BTreeMap<Ground<'_>, usize> = BTreeMap::new();
+        let mut sizes: BTreeMap<Vec<i128>, usize> = BTreeMap::new();
+        let mut columns: BTreeMap<(usize, usize), u32> = BTreeMap::new();
+        let mut all = Self {
+            columns: Vec::new(),
+            column_of: Vec::new(),
+            grounds: Vec::new(),
+            of_grounds: Vec::new(),
+            sizes: Vec::new(),
+        };
+        for (at, (id, template)) in (0..).zip(&tables.snapshot.templates).enumerate() {
+            let domains = &tables.topology.of_templates[at * keys..(at + 1) * keys];
+            let key = (
+                tables.shapes.of_templates[at],
+                domains,
+                tables.daemons(id).collect(),
+            );
+            let ground = *grounds.entry(key).or_insert_with(|| {
+                all.grounds.push(id);
+                all.of_grounds.push(Vec::new());
+                all.grounds.len() - 1
+            });
+            all.of_grounds[ground].push(at);
+            let amounts: Vec<i128> = tables
+                .amounts(&template.allocatable, &template.attach_limits)
+                .collect();
+            let size = *sizes.entry(amounts).or_insert_with_key(|amounts| {
+                all.sizes.push(amounts.clone());
+                all.sizes.len() - 1
+            });
+            let column = *columns.entry((ground, size)).or_insert_with(|| {
+                all.columns.push((id, ground, size));
+                u32::try_from(all.columns.len() - 1).unwrap_or(u32::MAX)
+            });
+            all.column_of.push(column);
+        }
+        all
+    }
+
+    /// By ground: whether some template of it may be bought.
+    fn growing(&self, growable: &[bool]) -> Vec<bool> {
+        let may_grow = |template: &usize| growable.get(*template).copied().unwrap_or(false);
+        self.of_grounds
+            .iter()
+            .map(|templates| templates.iter().any(may_grow))
+            .collect()
+    }
+
+    /// The row of a class that takes nothing of a node but resources.
+    fn plain_row(&self, state: &State, class: ClassId, gates: &[u32]) -> Vec<u32> {
+        let needs = &state.tables().needs[class as usize];
+        let room = |size: &Vec<i128>| {
+            let rooms = needs.iter().map(|(column, amount)| size[*column].max(0) / amount);
+            rooms
+                .min()
+                .map_or(0, |pods| u32::try_from(pods).unwrap_or(u32::MAX))
+        };
+        let rooms: Vec<u32> = self.sizes.iter().map(room).collect();
+        let cell = |(_, ground, size): &(TemplateId, usize, usize)| rooms[*size].min(gates[*ground]);
+        self.columns.iter().map(cell).collect()
+    }
+
+    /// The row of a class that holds ports or volumes: a new node of every column is tried.
+    fn exact_row(&self, state: &mut State, class: ClassId, gates: &[u32]) -> Vec<u32> {
+        let cell = |(template, ground, _): &(TemplateId, usize, usize)| {
+            if gates[*ground] == 0 {
+                return 0;
+            }
+            let mark = state.mark();
+            let node = state.add_node(*template);
+            let pods = alone(state, class, node).min(gates[*ground]);
+            state.rollback(mark);
+            pods
+        };
+        self.columns.iter().map(cell).collect()
+    }
+}
+
+/// What makes rows equal before they are worked out.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    /// Requests, and what each ground allows.
+    Plain(Vec<(usize, i128)>, Vec<u32>),
+    Exact(Vec<u32>),
+}
+
+struct Rows {
+    /// Where each begins.
+    known: BTreeMap<Key, u32>,
+    pods: Vec<u32>,
+}
+
+impl Rows {
+    fn of(&mut self, key: Key, row: impl FnOnce() -> Vec<u32>) -> u32 {
+        *self.known.entry(key).or_insert_with(|| {
+            let begin = u32::try_from(self.pods.len()).unwrap_or(u32::MAX);
+            self.pods.extend(row());
+            begin
+        })
+    }
+}
+
+/// How many pods a new node may hold for its place and its neighbours, whatever its size: topology spread aside. Ports
+/// and volumes are looked at node by node.
+fn gate(state: &mut State, class: ClassId, node: NodeId) -> u32 {
+    if state.fits_by_nature(class, node).is_err() {
+        return 0;
+    }
+    if !state.tables().possessions.of(class).is_empty() {
+        return u32::MAX;
+    }
+    if rules::refused_for_company(state, class, node) {
+        return 0;
+    }
+    if state.tables().is_bulk(class) || together(state, class, node, rules::refused_for_company) {
+        u32::MAX
+    } else {
+        1
+    }
 }
 
 /// How many pods the new node holds by all rules but topology spread.
@@ -43,356 +229,27 @@ fn alone(state: &mut State, class: ClassId, node: NodeId) -> u32 {
     if state.tables().is_bulk(class) || room == 1 {
         return room;
     }
-    // What the first pod does to the second, it does to all that follow.
+    if together(state, class, node, rules::refused_whatever_spreads) {
+        room
+    } else {
+        1
+    }
+}
+
+/// Whether two pods may share the node: what the first does to the second, it does to all that follow.
+fn together(
+    state: &mut State,
+    class: ClassId,
+    node: NodeId,
+    refused: impl Fn(&State, ClassId, NodeId) -> bool,
+) -> bool {
     let mark = state.mark();
     state.place(class, node, 1);
-    let together = !rules::refused_whatever_spreads(state, class, node);
+    let together = !refused(state, class, node);
     state.rollback(mark);
-    if together { room } else { 1 }
-}
-
-/// By template: how many pods of the class its domains can still take before they run ahead of domains that
-/// cannot follow.
-fn spread_limits(state: &State, class: ClassId, growable: &[bool]) -> Vec<u32> {
-    let tables = state.tables();
-    let templates = tables.snapshot.templates.len();
-    let mut limits = vec![u32::MAX; templates];
-    let keys = tables.topology.keys.len();
-    for spread in &tables.links.of(class).spread {
-        let domains_of =
-            |template: usize| &tables.topology.of_templates[template * keys..(template + 1) * keys];
-        let is_hostname = Some(spread.key) == tables.topology.hostname;
-        let grows = |template: &usize| {
-            let shape = tables.shapes.of_templates[*template];
-            growable.get(*template).copied().unwrap_or(false)
-                && tables
-                    .shapes
-                    .verdict(&tables.snapshot, class, shape)
-                    .refused
-                    .is_none()
-                && (is_hostname || domains_of(*template)[spread.key].is_some())
-        };
-        let growing: Vec<usize> = (0..templates).filter(grows).collect();
-        let ground = Ground::new(state, class, spread, &growing, is_hostname, domains_of);
-        for (template, limit) in limits.iter_mut().enumerate() {
-            let domain = domains_of(template)[spread.key];
-            *limit = (*limit).min(match (domain, is_hostname) {
-                (_, true) => ground.room(spread, 0),
-                (Some(domain), false) => ground.room(spread, state.counter(spread.counter).count(domain)),
-                (None, false) => 0,
-            });
-        }
-    }
-    limits
-}
-
-/// What a domain of a constraint is measured against.
-struct Ground {
-    /// The smallest count over domains that no purchase reaches; none where every domain can follow.
-    minimum: Option<u32>,
-    /// A pod of the class adds to the counts.
-    moves: bool,
-}
-
-impl Ground {
-    fn new<'a>(
-        state: &'a State,
-        class: ClassId,
-        spread: &Spread,
-        growing: &[usize],
-        is_hostname: bool,
-        domains_of: impl Fn(usize) -> &'a [Option<u32>],
-    ) -> Self {
-        let counter = state.counter(spread.counter);
-        let reached = |domain: u32| {
-            !is_hostname
-                && growing
-                    .iter()
-                    .any(|template| domains_of(*template)[spread.key] == Some(domain))
-        };
-        let anchored = counter
-            .present()
-            .filter(|(domain, _)| !reached(*domain))
-            .map(|(_, count)| count);
-        let mut minimum = anchored.min();
-        let mut new: Vec<u32> = growing
-            .iter()
-            .filter_map(|template| domains_of(*template)[spread.key])
-            .collect();
-        new.retain(|domain| counter.present().all(|(present, _)| present != *domain));
-        new.sort_unstable();
-        new.dedup();
-        let endless = is_hostname && !growing.is_empty();
-        let domains = counter
-            .domains()
-            .saturating_add(u32::try_from(new.len()).unwrap_or(u32::MAX));
-        if domains < spread.min_domains && !endless {
-            minimum = Some(0);
-        }
-        Self {
-            minimum,
-            moves: state.tables().links.of(class).moves.contains(&spread.counter),
-        }
-    }
-
-    /// How many more pods a domain with this count takes.
-    fn room(&self, spread: &Spread, count: u32) -> u32 {
-        let Some(minimum) = self.minimum else {
-            return u32::MAX;
-        };
-        let room = i64::from(spread.max_skew) - skew_after(count, spread.counts_itself, minimum);
-        match u32::try_from(room) {
-            // The pod that is asked about, and those that may follow it.
-            Ok(room) if self.moves => room.saturating_add(1),
-            // Pods that do not count never run ahead.
-            Ok(_) => u32::MAX,
-            Err(_) => 0,
-        }
-    }
+    together
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{
-        HostPort, LabelSelector, PodAffinityTerm, PodClass, SpreadConstraint, WhenUnsatisfiable,
-    };
-    use crate::packing::Work;
-    use crate::testing::{Cluster, pod, selector, taint};
-
-    fn spread(key: &str, max_skew: i32) -> SpreadConstraint {
-        SpreadConstraint {
-            max_skew,
-            topology_key: key.into(),
-            when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
-            selector: Some(selector(&[("app", "web")])),
-            min_domains: 0,
-            honor_affinity: true,
-            honor_taints: false,
-        }
-    }
-
-    fn term(key: &str) -> PodAffinityTerm {
-        PodAffinityTerm {
-            selector: Some(selector(&[("app", "web")])),
-            topology_key: key.into(),
-            namespaces: vec!["default".into()],
-            sought_everywhere: false,
-        }
-    }
-
-    const HOST: &str = super::super::HOSTNAME_LABEL;
-
-    /// One existing full node in zone c; templates a (4 cores, zone a), b (8 cores, zone b, tainted).
-    #[test]
-    fn cases() {
-        let web = || pod(1000).labels(&[("app", "web")]);
-        let cases: Vec<(PodClass, [bool; 2], [u32; 2], &str)> = vec![
-            (
-                web(),
-                [true, true],
-                [4, 0],
-                "by resources, and not where a taint is",
-            ),
-            (web().tolerates("gpu"), [true, true], [4, 8], "tolerated"),
-            (
-                pod(5000).tolerates("gpu"),
-                [true, true],
-                [0, 1],
-                "too large for one of them",
-            ),
-            (
-                web()
-                    .tolerates("gpu")
-                    .with(|class| class.pod_anti_affinity = vec![term(HOST)]),
-                [true, true],
-                [1, 1],
-                "one to a host",
-            ),
-            (
-                web().with(|class| {
-                    class.host_ports = vec![HostPort {
-                        port: 80,
-                        ..HostPort::default()
-                    }]
-                }),
-                [true, true],
-                [1, 0],
-                "one host port",
-            ),
-            (
-                web().with(|class| class.pod_affinity = vec![term("zone")]),
-                [true, true],
-                [4, 0],
-                "first of a circle",
-            ),
-            (
-                web().with(|class| class.pod_affinity = vec![term("rack")]),
-                [true, true],
-                [0, 0],
-                "no rack in this cluster",
-            ),
-            (
-                web()
-                    .tolerates("gpu")
-                    .with(|class| class.topology_spread = vec![spread("zone", 1)]),
-                [true, true],
-                [1, 1],
-                "zone c cannot follow",
-            ),
-            (
-                web().tolerates("gpu").with(|class| {
-                    class.topology_spread = vec![spread("zone", 1)];
-                    class.node_selector = crate::testing::labels(&[("ours", "yes")]);
-                }),
-                [true, true],
-                [4, 8],
-                "zone c does not count, a and b can follow each other",
-            ),
-            (
-                web()
-                    .tolerates("gpu")
-                    .with(|class| class.topology_spread = vec![spread(HOST, 2)]),
-                [true, true],
-                [2, 2],
-                "the full node holds the others down",
-            ),
-            (
-                web().tolerates("gpu").with(|class| {
-                    let selector = Some(LabelSelector::default());
-                    class.topology_spread = vec![SpreadConstraint {
-                        selector,
-                        ..spread("zone", 1)
-                    }];
-                }),
-                [true, true],
-                [4, 8],
-                "an empty selector counts no pod, so that no zone runs ahead",
-            ),
-            (
-                web().with(|class| class.topology_spread = vec![spread("rack", 1)]),
-                [true, true],
-                [0, 0],
-                "a key that templates lack",
-            ),
-        ];
-        for (class, growable, expected, why) in cases {
-            let mut cluster = Cluster::default();
-            cluster.labelled("full", 0, &[("zone", "c"), (HOST, "full")]);
-            cluster.template("a", 4000, &[("zone", "a"), ("ours", "yes")]);
-            cluster.template("b", 8000, &[("zone", "b"), ("ours", "yes")]);
-            cluster.snapshot.templates[1].taints.push(taint("gpu"));
-            let class = cluster.class(class);
-            let mut state = cluster.state();
-            let before = state.clone();
-            assert_eq!(per_new_node(&mut state, &[class], &growable), expected, "{why}");
-            assert!(state == before, "{why}: nothing stays behind");
-        }
-    }
-
-    /// Every new node starts with a DaemonSet pod `agent` that holds port 9100.
-    #[test]
-    fn daemons_are_on_new_nodes_before_others() {
-        let port = |port| HostPort {
-            port,
-            ..HostPort::default()
-        };
-        let agent = |key: &str| PodAffinityTerm {
-            selector: Some(selector(&[("app", "agent")])),
-            ..term(key)
-        };
-        for (class, expected, why) in [
-            (pod(1000), 4, "its requests are off the template already"),
-            (
-                pod(1000).with(|class| class.host_ports = vec![port(9100)]),
-                0,
-                "its port is taken",
-            ),
-            (
-                pod(1000).with(|class| class.host_ports = vec![port(9200)]),
-                1,
-                "another port is not",
-            ),
-            (
-                pod(1000).with(|class| class.pod_affinity = vec![agent(HOST)]),
-                4,
-                "it is company",
-            ),
-            (
-                pod(1000).with(|class| class.pod_anti_affinity = vec![agent(HOST)]),
-                0,
-                "it keeps away who avoids it",
-            ),
-        ] {
-            let mut cluster = Cluster::default();
-            cluster.template("a", 4000, &[]);
-            let daemon = cluster.class(pod(4000).labels(&[("app", "agent")]).with(|class| {
-                class.host_ports = vec![port(9100)];
-            }));
-            cluster.snapshot.templates[0].daemons = vec![daemon, 77];
-            let upcoming = cluster.managed("upcoming", 0);
-            cluster.snapshot.nodes[0].state = crate::model::NodeState::Upcoming;
-            let class = cluster.class(class);
-            let mut state = cluster.state();
-            assert_eq!(per_new_node(&mut state, &[class], &[true]), [expected], "{why}");
-            assert_eq!(
-                state.fits(class, upcoming).is_ok(),
-                expected > 0,
-                "{why}, on its way"
-            );
-        }
-    }
-
-    #[test]
-    fn volumes_fill_a_new_node() {
-        let mounting = |own, shared: &[&str]| {
-            pod(100).with(|class| {
-                class.attachments = vec![crate::model::Attachments {
-                    driver: "csi".into(),
-                    own,
-                    shared: shared.iter().map(|name| (*name).to_owned()).collect(),
-                }]
-            })
-        };
-        for (class, expected, why) in [
-            (mounting(1, &[]), 7, "one each"),
-            (mounting(2, &[]), 3, "two each"),
-            (mounting(2, &["a"]), 3, "two each and one together"),
-            (mounting(0, &["a"]), 40, "one together"),
-            (mounting(8, &[]), 0, "too many"),
-            (
-                pod(100).with(|class| class.exclusive_claims = vec!["data".into()]),
-                1,
-                "a claim for one pod",
-            ),
-        ] {
-            let mut cluster = Cluster::default();
-            cluster.template("a", 4000, &[]);
-            cluster.snapshot.templates[0]
-                .attach_limits
-                .insert("csi".into(), 7);
-            let class = cluster.class(class);
-            let mut state = cluster.state();
-            assert_eq!(per_new_node(&mut state, &[class], &[true]), [expected], "{why}");
-            let node = state.add_node(0);
-            let filled = crate::packing::fill(&mut state, class, 100, &[node], &mut Work::new(1000));
-            assert_eq!(100 - filled.left, expected, "{why}: filling one");
-        }
-    }
-
-    #[test]
-    fn a_zone_that_cannot_be_bought_cannot_follow() {
-        let mut cluster = Cluster::default();
-        cluster.template("a", 4000, &[("zone", "a")]);
-        cluster.template("b", 4000, &[("zone", "b")]);
-        cluster.labelled("full", 0, &[("zone", "b")]);
-        let class = cluster.class(
-            pod(1000)
-                .labels(&[("app", "web")])
-                .with(|class| class.topology_spread = vec![spread("zone", 1)]),
-        );
-        let mut state = cluster.state();
-        assert_eq!(per_new_node(&mut state, &[class], &[true, true]), [4, 4]);
-        assert_eq!(per_new_node(&mut state, &[class], &[true, false]), [1, 1]);
-    }
-}
+#[path = "capacity_tests.rs"]
+mod tests;

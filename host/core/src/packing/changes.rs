@@ -5,7 +5,7 @@ use super::counters::Counter;
 use super::shapes::ShapeId;
 use super::state::Standing;
 use super::topology::{DomainId, KeyId};
-use crate::model::{ClassId, NodeId};
+use crate::model::{ClassId, NodeId, TemplateId};
 use std::sync::Arc;
 
 impl State {
@@ -50,6 +50,7 @@ impl State {
         self.domains.truncate(last * self.tables.topology.keys.len());
         self.held.pop_node();
         self.arrivals.pop();
+        self.imagined.pop();
         let tables = Arc::clone(&self.tables);
         for counter in &tables.links.by_hostname {
             self.counters[*counter as usize].pop_domain();
@@ -61,7 +62,7 @@ impl State {
         let tables = Arc::clone(&self.tables);
         for counter in &tables.links.scoped {
             let key = tables.links.counters[*counter as usize].key;
-            if self.in_scope(*counter, self.shapes[node as usize], self.node_domains(node))
+            if self.in_scope(*counter, node)
                 && let Some(domain) = self.domain(node, key)
             {
                 tell(&mut self.counters[*counter as usize], domain);
@@ -69,15 +70,52 @@ impl State {
         }
     }
 
+    /// The template of a node that was imagined, whatever became of it.
+    pub(super) fn template_of_imagined(&self, node: NodeId) -> Option<TemplateId> {
+        let at = (node as usize).checked_sub(self.tables.snapshot.nodes.len())?;
+        self.imagined.get(at).copied()
+    }
+
     /// The DaemonSet pods of a node to come. Nothing else is on it yet, and its amounts have them off already.
     pub(super) fn each_daemon(&mut self, node: NodeId, change: fn(&mut Self, ClassId, NodeId, u32)) {
-        let template = match self.standing[node as usize] {
-            Standing::Imagined(template) => Some(template),
-            _ => self.tables.upcoming(node),
-        };
+        let template = self
+            .template_of_imagined(node)
+            .or_else(|| self.tables.upcoming(node));
         let tables = Arc::clone(&self.tables);
         for class in template.into_iter().flat_map(|template| tables.daemons(template)) {
             change(self, class, node, 1);
+        }
+    }
+
+    /// Lets a node stand otherwise. Whether it counts as a domain, and who is left on it as a pod, may depend on that.
+    pub(super) fn stand(&mut self, node: NodeId, standing: Standing) {
+        let was = self.standing[node as usize];
+        let gone = was == Standing::Gone || standing == Standing::Gone;
+        if !gone && !self.tables.links.honors_taints {
+            self.standing[node as usize] = standing;
+            return;
+        }
+        if was != Standing::Gone {
+            self.each_daemon(node, Self::unsettle);
+            self.each_staying(node, Self::take);
+            self.each_scope(node, Counter::remove_host);
+        }
+        self.standing[node as usize] = standing;
+        if standing != Standing::Gone {
+            self.each_scope(node, Counter::add_host);
+            self.each_staying(node, Self::put);
+            self.each_daemon(node, Self::settle);
+        }
+    }
+
+    /// Pods that a drain leaves where they are.
+    fn each_staying(&mut self, node: NodeId, change: fn(&mut Self, ClassId, NodeId, u32)) {
+        let tables = Arc::clone(&self.tables);
+        for there in tables.neighbourhoods.of(node) {
+            let staying = there.pods - there.moving;
+            if staying > 0 {
+                change(self, there.class, node, staying);
+            }
         }
     }
 
@@ -117,7 +155,7 @@ impl State {
         for counter in &tables.links.of(class).moves {
             let key = tables.links.counters[*counter as usize].key;
             if let Some(domain) = self.domain(node, key)
-                && self.in_scope(*counter, self.shapes[node as usize], self.node_domains(node))
+                && self.in_scope(*counter, node)
             {
                 tell(&mut self.counters[*counter as usize], domain);
             }

@@ -9,7 +9,7 @@ use super::shapes::ShapeId;
 use crate::model::{ClassId, NodeId};
 
 /// Nodes of a block.
-const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
@@ -54,19 +54,48 @@ impl Field {
 impl Block {
     /// Whether some node might hold a pod of the class.
     pub(super) fn may_hold(&self, state: &State, class: ClassId) -> bool {
-        state.tables().needs[class as usize]
-            .iter()
-            .all(|&(column, amount)| amount <= self.most[column])
+        may_hold(&self.most, state, class)
     }
 
     /// Looks at the nodes anew.
     pub(super) fn refresh(&mut self, state: &State) {
-        self.most.clear();
-        self.most.resize(state.tables().width(), i128::MIN);
-        for node in &self.nodes {
-            for (most, free) in self.most.iter_mut().zip(state.free(*node)) {
-                *most = (*most).max(*free);
-            }
+        self.most = most(state, &self.nodes);
+    }
+}
+
+/// The most that any node of a block has free, for blocks of nodes that are filled and never emptied. What it says may
+/// be too high, never too low.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ceilings(Vec<Vec<i128>>);
+
+impl Ceilings {
+    /// Whether some node of the block might hold a pod of the class; true where nobody has looked yet.
+    pub(super) fn may_hold(&self, block: usize, state: &State, class: ClassId) -> bool {
+        let known = self.0.get(block).filter(|most| !most.is_empty());
+        known.is_none_or(|most| may_hold(most, state, class))
+    }
+
+    /// Looks at the nodes of the block.
+    pub(super) fn look(&mut self, block: usize, state: &State, nodes: &[NodeId]) {
+        if self.0.len() <= block {
+            self.0.resize(block + 1, Vec::new());
+        }
+        self.0[block] = most(state, nodes);
+    }
+}
+
+fn may_hold(most: &[i128], state: &State, class: ClassId) -> bool {
+    state.tables().needs[class as usize]
+        .iter()
+        .all(|&(column, amount)| amount <= most[column])
+}
+
+fn most(state: &State, nodes: &[NodeId]) -> Vec<i128> {
+    let mut most = vec![i128::MIN; state.tables().width()];
+    for node in nodes {
+        for (most, free) in most.iter_mut().zip(state.free(*node)) {
+            *most = (*most).max(*free);
         }
     }
+    most
 }

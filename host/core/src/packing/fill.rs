@@ -5,12 +5,13 @@
 //! pods, by the same rule; the others fill the nodes up in the way that wastes least (see `pack`).
 
 use super::State;
-use super::field::Field;
-use super::pack::pack;
+use super::field::{Ceilings, Field};
+use super::links::CounterId;
 use super::run::Run;
 use super::work::Work;
 use crate::decision::Cause;
 use crate::model::{ClassId, NodeId, TemplateId};
+use std::collections::BTreeMap;
 
 /// New nodes that may be opened while filling.
 #[derive(Clone, Debug)]
@@ -19,6 +20,23 @@ pub(crate) struct Offer {
     /// How many more may be opened.
     pub(crate) left: u32,
     pub(crate) opened: Vec<NodeId>,
+    /// What the opened nodes have free at most, those that are there in full blocks.
+    pub(super) ceilings: Ceilings,
+    /// The opened node that a pod went to last, by the counter of hosts that its spread looks at.
+    pub(super) last: BTreeMap<CounterId, usize>,
+}
+
+impl Offer {
+    /// So many new nodes of the template, none of which is open.
+    pub(crate) fn new(template: TemplateId, left: u32) -> Self {
+        Self {
+            template,
+            left,
+            opened: Vec::new(),
+            ceilings: Ceilings::default(),
+            last: BTreeMap::new(),
+        }
+    }
 }
 
 /// What became of the pods of a class.
@@ -105,14 +123,7 @@ pub(crate) fn fill_all(
                 .is_some_and(|node| !all.keep_promise(state, at, lot, node));
             all.run(state, at, lot, fields, &mut [], work);
         }
-        let is_plain = |state: &State, lot: &Lot| state.tables().is_plain(lot.class);
-        for (at, lot) in (begin..end).zip(&lots[begin..end]) {
-            if !is_plain(state, lot) {
-                all.run(state, at, lot, &mut [], offers, work);
-            }
-        }
-        let plain: Vec<usize> = (begin..end).filter(|at| is_plain(state, &lots[*at])).collect();
-        all.pack(state, lots, &plain, offers, work);
+        all.onto_offers(state, lots, begin..end, offers, work);
         begin = end;
     }
     let mut moved = true;
@@ -131,8 +142,8 @@ pub(crate) fn fill_all(
     }
 }
 
-struct Filling {
-    results: Vec<Filled>,
+pub(super) struct Filling {
+    pub(super) results: Vec<Filled>,
     order: Vec<(usize, NodeId, u32)>,
 }
 
@@ -141,15 +152,20 @@ impl Filling {
     fn keep_promise(&mut self, state: &mut State, at: usize, lot: &Lot, node: NodeId) -> bool {
         let kept = state.keep_promise(lot.class, node);
         if kept {
-            self.results[at].placed.push((node, 1));
-            self.results[at].left = 0;
-            self.order.push((at, node, 1));
+            self.put(at, node, 1);
         }
         kept
     }
 
+    /// Notes that pods of a lot found a place.
+    pub(super) fn put(&mut self, at: usize, node: NodeId, pods: u32) {
+        self.results[at].placed.push((node, pods));
+        self.results[at].left -= pods;
+        self.order.push((at, node, pods));
+    }
+
     /// Tries what is left of a lot. Whether anything found a place.
-    fn run(
+    pub(super) fn run(
         &mut self,
         state: &mut State,
         at: usize,
@@ -177,47 +193,6 @@ impl Filling {
             result.tally = tally.plus(&result.tally);
         }
         result.left < before
-    }
-
-    fn pack(
-        &mut self,
-        state: &mut State,
-        lots: &[Lot],
-        plain: &[usize],
-        offers: &mut [Offer],
-        work: &mut Work,
-    ) {
-        if offers.is_empty() {
-            return;
-        }
-        let wanted: Vec<(ClassId, u32)> = plain
-            .iter()
-            .map(|at| (lots[*at].class, self.results[*at].left))
-            .collect();
-        for (position, node, pods) in pack(state, &wanted, offers, work) {
-            let at = plain[position];
-            self.results[at].placed.push((node, pods));
-            self.results[at].left -= pods;
-            self.order.push((at, node, pods));
-        }
-        for at in plain {
-            let result = &mut self.results[*at];
-            if result.left == 0 {
-                continue;
-            }
-            result.cut |= work.is_spent();
-            for offer in offers.iter() {
-                let shape = state.tables().shapes.of_templates[offer.template as usize];
-                let verdict = state
-                    .tables()
-                    .shapes
-                    .verdict(state.snapshot(), lots[*at].class, shape);
-                let nodes = u32::try_from(offer.opened.len()).unwrap_or(u32::MAX);
-                result
-                    .tally
-                    .add(verdict.refused.unwrap_or(Cause::Resources), nodes.max(1));
-            }
-        }
     }
 }
 

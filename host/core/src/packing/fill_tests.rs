@@ -11,14 +11,6 @@ fn lot(class: ClassId, pods: u32) -> Lot {
     }
 }
 
-fn offer(template: TemplateId, left: u32) -> Offer {
-    Offer {
-        template,
-        left,
-        opened: Vec::new(),
-    }
-}
-
 /// Places pods on offers alone.
 fn onto(state: &mut State, lots: &[Lot], offers: &mut [Offer]) -> FilledLots {
     fill_all(state, lots, &mut [], offers, &mut Work::new(100_000))
@@ -48,7 +40,7 @@ fn the_most_frequent_cause_counts() {
 fn zonal_spread_goes_round_the_zones() {
     let mut cluster = Cluster::default();
     let mut offers: Vec<Offer> = ["a", "b", "c"]
-        .map(|zone| offer(cluster.template(zone, 10_000, &[("zone", zone)]), 5))
+        .map(|zone| Offer::new(cluster.template(zone, 10_000, &[("zone", zone)]), 5))
         .to_vec();
     let class = cluster.class(pod(1000).labels(&[("app", "web")]).with(|class| {
         class.topology_spread = vec![SpreadConstraint {
@@ -103,7 +95,7 @@ fn pods_that_want_different_things_share_a_node() {
     let wants = |cpu, memory: i64| pod(cpu).with(|class| class.requests.memory = memory * gib);
     let (cpu, memory) = (cluster.class(wants(1900, 1)), cluster.class(wants(100, 15)));
     let mut state = cluster.state();
-    let mut offers = [offer(template, 100)];
+    let mut offers = [Offer::new(template, 100)];
     let filled = onto(&mut state, &[lot(cpu, 40), lot(memory, 40)], &mut offers);
     assert!(filled.lots.iter().all(|lot| lot.left == 0));
     assert_eq!(loads(&state, &offers), vec![vec![(cpu, 4), (memory, 4)]; 10]);
@@ -122,7 +114,7 @@ fn who_has_nowhere_else_to_go_comes_first() {
         class.node_selector = crate::testing::labels(&[("kind", "gpu")]);
     }));
     let mut state = cluster.state();
-    let mut offers = [offer(dedicated, 1), offer(0, 1)];
+    let mut offers = [Offer::new(dedicated, 1), Offer::new(0, 1)];
     let filled = onto(&mut state, &[lot(anywhere, 6), lot(bound, 4)], &mut offers);
     assert_eq!(filled.lots.iter().map(|lot| lot.left).sum::<u32>(), 0);
     assert_eq!(
@@ -138,7 +130,7 @@ fn the_more_important_come_first_on_new_nodes_too() {
     let urgent = cluster.class(pod(1000).with(|class| class.priority = 1));
     let large = cluster.class(pod(2000));
     let mut state = cluster.state();
-    let mut offers = [offer(template, 1)];
+    let mut offers = [Offer::new(template, 1)];
     let filled = onto(&mut state, &[lot(urgent, 3), lot(large, 2)], &mut offers);
     let left: Vec<u32> = filled.lots.iter().map(|lot| lot.left).collect();
     assert_eq!(left, [0, 2]);
@@ -165,7 +157,7 @@ fn a_budget_ends_the_search_and_says_so() {
             &mut state,
             &[lot(class, 1000)],
             &mut [],
-            &mut [offer(template, 1000)],
+            &mut [Offer::new(template, 1000)],
             &mut work,
         );
         let lot = &filled.lots[0];

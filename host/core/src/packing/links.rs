@@ -5,10 +5,10 @@
 
 use super::topology::{KeyId, Topology};
 use crate::model::{
-    ClassId, LabelSelector, Labels, NodeSelector, PodAffinityTerm, PodClass, Snapshot, Toleration,
-    WhenUnsatisfiable,
+    ClassId, LabelSelector, Labels, NodeSelector, PodAffinityTerm, PodClass, Snapshot, SpreadConstraint,
+    Toleration, WhenUnsatisfiable,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(crate) type CounterId = u32;
 
@@ -58,6 +58,10 @@ pub(crate) struct ClassLinks {
     pub(crate) shunned_by: Vec<CounterId>,
     /// Counters that a pod of the class moves.
     pub(crate) moves: Vec<CounterId>,
+    /// Preferred company, by weight. Kept for classes with waiting pods.
+    pub(crate) wishes: Vec<(i64, CounterId)>,
+    /// Topology spread that is only wished for; for such classes as well.
+    pub(crate) soft_spread: Vec<CounterId>,
 }
 
 impl ClassLinks {
@@ -145,6 +149,8 @@ pub(crate) struct Links {
     pub(crate) by_hostname: Vec<CounterId>,
     /// Counters that look at nodes too.
     pub(crate) scoped: Vec<CounterId>,
+    /// Whether some counter leaves out nodes for their taints.
+    pub(crate) honors_taints: bool,
     classes: Vec<ClassLinks>,
 }
 
@@ -160,8 +166,9 @@ impl Links {
             counters: Vec::new(),
         };
         let mut classes: Vec<ClassLinks> = Vec::with_capacity(snapshot.classes.len());
+        let waiting: BTreeSet<ClassId> = snapshot.pods.iter().map(|pod| pod.class).collect();
         for (id, class) in (0..).zip(&snapshot.classes) {
-            classes.push(builder.links(id, class));
+            classes.push(builder.links(id, class, waiting.contains(&id)));
         }
         let Builder {
             questions, counters, ..
@@ -176,10 +183,14 @@ impl Links {
         };
         let by_hostname = chosen(&|spec| Some(spec.key) == topology.hostname);
         let scoped = chosen(&|spec| spec.scope.is_some());
+        let honors_taints = counters
+            .iter()
+            .any(|spec| spec.scope.as_ref().is_some_and(|scope| scope.honor_taints));
         Self {
             counters,
             by_hostname,
             scoped,
+            honors_taints,
             classes,
         }
     }
@@ -201,23 +212,30 @@ impl Builder<'_> {
         })
     }
 
-    fn links(&mut self, id: ClassId, class: &PodClass) -> ClassLinks {
-        let mut links = ClassLinks::default();
-        let constraints = || {
-            class
-                .topology_spread
-                .iter()
-                .filter(|c| c.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule)
-        };
-        let mut keys: Vec<KeyId> = constraints()
-            .filter_map(|c| self.topology.key(&c.topology_key))
+    /// The pods that a term looks for.
+    fn company(&mut self, term: &PodAffinityTerm) -> Option<CounterId> {
+        let key = self.topology.key(&term.topology_key)?;
+        let terms = vec![selection(term)];
+        Some(self.intern(Question::Company { terms, key }, || None))
+    }
+
+    /// The constraints of a kind, with their counters and keys.
+    fn spread<'c>(
+        &mut self,
+        id: ClassId,
+        class: &'c PodClass,
+        kind: WhenUnsatisfiable,
+    ) -> Vec<(&'c SpreadConstraint, CounterId, KeyId)> {
+        let constraints = class.topology_spread.iter();
+        let constraints: Vec<_> = constraints
+            .filter(|constraint| constraint.when_unsatisfiable == kind)
+            .filter_map(|constraint| Some((constraint, self.topology.key(&constraint.topology_key)?)))
             .collect();
+        let mut keys: Vec<KeyId> = constraints.iter().map(|(_, key)| *key).collect();
         keys.sort_unstable();
         keys.dedup();
-        for constraint in constraints() {
-            let Some(key) = self.topology.key(&constraint.topology_key) else {
-                continue;
-            };
+        let mut all = Vec::with_capacity(constraints.len());
+        for (constraint, key) in constraints {
             let question = Question::Spread {
                 namespace: class.namespace.clone(),
                 selector: constraint.selector.clone(),
@@ -237,8 +255,16 @@ impl Builder<'_> {
                     keys: keys.clone(),
                 })
             };
+            all.push((constraint, self.intern(question, scope), key));
+        }
+        all
+    }
+
+    fn links(&mut self, id: ClassId, class: &PodClass, waits: bool) -> ClassLinks {
+        let mut links = ClassLinks::default();
+        for (constraint, counter, key) in self.spread(id, class, WhenUnsatisfiable::DoNotSchedule) {
             links.spread.push(Spread {
-                counter: self.intern(question, scope),
+                counter,
                 key,
                 max_skew: constraint.max_skew,
                 min_domains: u32::try_from(constraint.min_domains).unwrap_or(0).max(1),
@@ -248,6 +274,16 @@ impl Builder<'_> {
                     .is_some_and(|selector| selector.matches(&class.labels)),
                 counts_promised_only: constraint.selector.as_ref().is_some_and(LabelSelector::is_empty),
             });
+        }
+        if waits {
+            let soft = self.spread(id, class, WhenUnsatisfiable::ScheduleAnyway);
+            links.soft_spread = soft.into_iter().map(|(_, counter, _)| counter).collect();
+            for (weight, term) in &class.preferences.pods {
+                let counter = self.company(term);
+                links
+                    .wishes
+                    .extend(counter.map(|counter| (i64::from(*weight), counter)));
+            }
         }
 
         let terms: Vec<_> = class.pod_affinity.iter().map(selection).collect();
@@ -270,13 +306,7 @@ impl Builder<'_> {
             let Some(key) = self.topology.key(&term.topology_key) else {
                 continue;
             };
-            links.anti.push(self.intern(
-                Question::Company {
-                    terms: vec![selection(term)],
-                    key,
-                },
-                || None,
-            ));
+            links.anti.extend(self.company(term));
             links.moves.push(self.intern(
                 Question::Carriers {
                     term: term.clone(),

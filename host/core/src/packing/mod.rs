@@ -10,18 +10,23 @@ mod field;
 mod fill;
 mod links;
 mod neighbours;
+mod onto_new;
 mod pack;
 mod pending;
 #[cfg(test)]
 mod plain;
 mod possessions;
+mod preferences;
 mod promises;
 #[cfg(test)]
 mod properties;
+mod quotas;
 #[cfg(test)]
 mod random;
 mod run;
 mod shapes;
+mod sorts;
+mod spread_room;
 mod start;
 mod state;
 mod tables;
@@ -31,8 +36,9 @@ mod what_if;
 mod what_if_tests;
 mod work;
 
-pub use capacity::per_new_node;
-pub(crate) use fill::fill;
+pub use capacity::{PerNewNode, per_new_node};
+pub(crate) use field::Field;
+pub(crate) use fill::{Filled, Lot, fill_all};
 pub(crate) use links::CounterId;
 pub use pending::{Placement, Unplaced, place_pending, place_pending_within};
 pub(crate) use possessions::Holding;

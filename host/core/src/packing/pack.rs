@@ -7,8 +7,9 @@
 
 use super::State;
 use super::fill::Offer;
+use super::sorts::{Sort, Want, sorts};
 use super::work::Work;
-use crate::model::{ClassId, NodeId, TemplateId};
+use crate::model::{NodeId, TemplateId};
 use autoscaler_patterns::{Problem, Row};
 use std::collections::BTreeMap;
 
@@ -19,21 +20,16 @@ const MOST_KINDS: usize = 48;
 /// New nodes of an offer that a search knows of: more than one decision buys.
 const MOST_NEW: usize = 10_000;
 /// What a search may weigh.
-const SEARCH_EFFORT: u64 = 1_000_000;
+const SEARCH_EFFORT: u64 = 3_000_000;
 /// What is weighed in the time of a step.
 const EFFORT_PER_STEP: u64 = 8;
 
 /// Position in the list of what is wanted, node, pods.
-type Put = (usize, NodeId, u32);
+pub(super) type Put = (usize, NodeId, u32);
 
-/// Places what it can of the classes, which are plain, on the offers in order. Where the simple way leaves pods
+/// Places what it can of the pods on the offers in order. Where the simple way leaves pods
 /// without a place, patterns are searched for, and the better way counts.
-pub(super) fn pack(
-    state: &mut State,
-    wanted: &[(ClassId, u32)],
-    offers: &mut [Offer],
-    work: &mut Work,
-) -> Vec<Put> {
+pub(super) fn pack(state: &mut State, wanted: &[Want], offers: &mut [Offer], work: &mut Work) -> Vec<Put> {
     let sorts = sorts(state, wanted, offers);
     if sorts.is_empty() {
         return Vec::new();
@@ -52,6 +48,10 @@ pub(super) fn pack(
         state,
         work,
     };
+    if !packing.may_hold_all(offers) {
+        // No way of packing helps, and how many pods stay does not matter much.
+        return simply(packing.state, sorts, offers, packing.work);
+    }
     packing.by_patterns(offers);
     let Packing {
         sorts: rest, puts, ..
@@ -82,62 +82,6 @@ fn simply(state: &mut State, sorts: Vec<Sort>, offers: &mut [Offer], work: &mut 
         packing.fill(offers, at);
     }
     packing.puts
-}
-
-/// Pods that no offer can tell apart.
-#[derive(Clone)]
-struct Sort {
-    needs: Vec<(usize, i128)>,
-    left: u32,
-    /// How many templates of the snapshot take them at all: those with little choice go first.
-    choice: usize,
-    /// Position, class and pods, in the order given.
-    members: Vec<(usize, ClassId, u32)>,
-    /// The member that is next.
-    next: usize,
-}
-
-/// Requests, the offers that take the class, and how many templates do.
-type Likeness<'a> = (&'a [(usize, i128)], Vec<bool>, usize);
-
-fn sorts(state: &State, wanted: &[(ClassId, u32)], offers: &[Offer]) -> Vec<Sort> {
-    let tables = state.tables();
-    let takes = |class: ClassId, template: usize| {
-        let shape = tables.shapes.of_templates[template];
-        tables
-            .shapes
-            .verdict(&tables.snapshot, class, shape)
-            .refused
-            .is_none()
-    };
-    let mut known: BTreeMap<Likeness<'_>, usize> = BTreeMap::new();
-    let mut sorts: Vec<Sort> = Vec::new();
-    for (position, (class, pods)) in wanted.iter().enumerate() {
-        if *pods == 0 {
-            continue;
-        }
-        let needs = &tables.needs[*class as usize];
-        let by_offer: Vec<bool> = offers
-            .iter()
-            .map(|offer| takes(*class, offer.template as usize))
-            .collect();
-        let choice = (0..tables.snapshot.templates.len())
-            .filter(|template| takes(*class, *template))
-            .count();
-        let at = *known.entry((needs, by_offer, choice)).or_insert_with(|| {
-            sorts.push(Sort {
-                needs: needs.clone(),
-                left: 0,
-                choice,
-                members: Vec::new(),
-                next: 0,
-            });
-            sorts.len() - 1
-        });
-        sorts[at].left = sorts[at].left.saturating_add(*pods);
-        sorts[at].members.push((position, *class, *pods));
-    }
-    sorts
 }
 
 /// Nodes of one offer with as much free.
@@ -293,15 +237,34 @@ impl Packing<'_> {
         }
     }
 
+    /// Whether the nodes have enough of every resource for all pods, each rule and each remainder aside.
+    fn may_hold_all(&self, offers: &[Offer]) -> bool {
+        let mut there = vec![0_i128; self.state.tables().width()];
+        for offer in offers {
+            for node in &offer.opened {
+                let free = self.state.free(*node);
+                there
+                    .iter_mut()
+                    .zip(free)
+                    .for_each(|(sum, free)| *sum += free.max(&0));
+            }
+            let new = self.state.tables().offered(offer.template);
+            let nodes = i128::from(offer.left);
+            there
+                .iter_mut()
+                .zip(new)
+                .for_each(|(sum, amount)| *sum += amount.max(0) * nodes);
+        }
+        for sort in &self.sorts {
+            for (column, amount) in &sort.needs {
+                there[*column] -= amount * i128::from(sort.left);
+            }
+        }
+        there.iter().all(|left| *left >= 0)
+    }
+
     fn takes(&self, sort: usize, template: TemplateId) -> bool {
-        let tables = self.state.tables();
-        let shape = tables.shapes.of_templates[template as usize];
-        let class = self.sorts[sort].members[0].1;
-        tables
-            .shapes
-            .verdict(&tables.snapshot, class, shape)
-            .refused
-            .is_none()
+        self.sorts[sort].members[0].1.takes(self.state, template)
     }
 
     /// What the nodes of these offers have altogether, by column.
@@ -405,15 +368,15 @@ impl Packing<'_> {
         pods = pods.min(sort.left);
         sort.left -= pods;
         while pods > 0 {
-            let Some((position, class, left)) = sort.members.get_mut(sort.next) else {
+            let Some((position, want)) = sort.members.get_mut(sort.next) else {
                 return;
             };
-            let taken = pods.min(*left);
-            self.state.place(*class, node, taken);
+            let taken = pods.min(want.pods);
+            self.state.place(want.class, node, taken);
             self.puts.push((*position, node, taken));
-            *left -= taken;
+            want.pods -= taken;
             pods -= taken;
-            if *left == 0 {
+            if want.pods == 0 {
                 sort.next += 1;
             }
         }

@@ -26,6 +26,8 @@ pub(super) struct PlainNode {
     allocatable: Resources,
     cordoned: bool,
     open: bool,
+    /// Its pods were evicted.
+    drained: bool,
     limits: AttachLimits,
     /// DaemonSet pods whose requests are off `allocatable` already.
     daemons: Vec<ClassId>,
@@ -44,7 +46,11 @@ impl<'a> Plain<'a> {
             Some(PlainNode {
                 name: node.name.clone(),
                 labels,
-                taints: node.taints.clone(),
+                taints: match node.state {
+                    NodeState::Leaving => node.taints.iter().cloned().chain([cordon()]).collect(),
+                    _ => node.taints.clone(),
+                },
+                drained: false,
                 allocatable: node.allocatable.clone(),
                 cordoned: node.unschedulable,
                 open,
@@ -85,14 +91,40 @@ impl<'a> Plain<'a> {
             allocatable: template.allocatable.clone(),
             cordoned: false,
             open: true,
+            drained: false,
             limits: template.attach_limits.clone(),
             daemons: template.daemons.clone(),
         }));
     }
 
+    /// Cordons the node and evicts its pods; those of DaemonSets stay.
     pub(super) fn remove(&mut self, node: NodeId) {
-        self.nodes[node as usize] = None;
+        let Some(plain) = &mut self.nodes[node as usize] else {
+            return;
+        };
+        if std::mem::replace(&mut plain.drained, true) {
+            return;
+        }
+        plain.open = false;
+        plain.taints.push(cordon());
         self.pods.retain(|(_, on)| *on != node);
+        let residents = self
+            .snapshot
+            .nodes
+            .get(node as usize)
+            .map(|node| &*node.residents);
+        let residents = residents.into_iter().flat_map(Residents::iter);
+        let staying = residents.filter(|pod| pod.judgement.is_ignored());
+        self.pods.extend(staying.map(|pod| (pod.class, node)));
+    }
+
+    /// Deletes the node where it was removed.
+    pub(super) fn delete(&mut self, node: NodeId) {
+        let plain = &mut self.nodes[node as usize];
+        if plain.as_ref().is_some_and(|plain| plain.drained) {
+            *plain = None;
+            self.pods.retain(|(_, on)| *on != node);
+        }
     }
 
     /// Everybody on the node.
@@ -156,10 +188,7 @@ impl<'a> Plain<'a> {
         let Some(node) = &self.nodes[node as usize] else {
             return false;
         };
-        let cordon = Taint {
-            key: "node.kubernetes.io/unschedulable".into(),
-            ..taint("")
-        };
+        let cordon = cordon();
         node.open
             && (!node.cordoned
                 || class
@@ -325,6 +354,11 @@ impl<'a> Plain<'a> {
         });
         !repelled && (attracted || (has_keys && !company && all(class)))
     }
+}
+
+/// The taint of cordoned nodes.
+fn cordon() -> Taint {
+    taint("node.kubernetes.io/unschedulable")
 }
 
 /// Whether the pod that carries the term looks for this one.

@@ -85,11 +85,7 @@ impl State {
         for spread in &tables.links.of(class).spread {
             if spread.counts_promised_only
                 && counted.insert(spread.counter)
-                && self.in_scope(
-                    spread.counter,
-                    self.shapes[node as usize],
-                    self.node_domains(node),
-                )
+                && self.in_scope(spread.counter, node)
                 && let Some(domain) = self.domain(node, spread.key)
             {
                 self.counters[spread.counter as usize].add(domain, pods);
@@ -117,7 +113,7 @@ impl State {
         let priority = snapshot.classes[class as usize].priority;
         let tables = Arc::clone(&self.tables);
         let residents = match self.standing.get(node as usize) {
-            Some(Standing::Gone) | None => &[],
+            Some(Standing::Drained | Standing::Gone) | None => &[],
             Some(_) => tables.neighbourhoods.of(node),
         };
         let is_victim = |pods: &&Neighbours| {

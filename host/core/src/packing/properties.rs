@@ -56,6 +56,10 @@ proptest! {
                     state.remove_node(node);
                     plain.remove(node);
                 }
+                2 => {
+                    state.delete_node(node);
+                    plain.delete(node);
+                }
                 _ => {
                     let class = one % u32::try_from(snapshot.classes.len()).unwrap();
                     let (mark, before) = (state.mark(), state.clone());
@@ -126,7 +130,7 @@ proptest! {
                     filled += 1;
                 }
                 state.rollback(mark);
-                let told = table[class as usize * templates + template];
+                let told = table.pods(class as usize, template);
                 let spreads = !snapshot.classes[class as usize].topology_spread.is_empty();
                 prop_assert!(told == filled || (spreads && told > filled), "told {}, filled {}", told, filled);
             }

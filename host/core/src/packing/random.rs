@@ -198,6 +198,7 @@ fn some_class() -> impl Strategy<Value = PodClass> {
             } else {
                 vec![]
             },
+            preferences: Preferences::default(),
             terminating,
         };
         if tolerant { class.tolerates("gpu") } else { class }
@@ -305,6 +306,7 @@ pub(super) fn some_cluster() -> impl Strategy<Value = Snapshot> {
                     name: "web".into(),
                     selector: Some(selector(&[("app", "web")])),
                     disruptions_allowed: room,
+                    spares_unready: false,
                 });
                 cluster.snapshot
             },

@@ -6,7 +6,7 @@
 //! changes nothing.
 
 use super::State;
-use super::field::Field;
+use super::field::{BLOCK, Field};
 use super::fill::{Filled, Offer, Tally};
 use super::topology::{DomainId, KeyId};
 use super::work::Work;
@@ -77,15 +77,14 @@ impl<'a> Run<'a> {
             Some(field) => self.queues(field),
             None => Vec::new(),
         };
-        let mut asked_from = vec![0; offers.len()];
         loop {
             let before = self.left;
             self.for_now = Tally::default();
             for queue in &mut queues {
                 self.drain(queue);
             }
-            for (offer, from) in offers.iter_mut().zip(&mut asked_from) {
-                self.pour_into(offer, from);
+            for offer in offers.iter_mut() {
+                self.pour_into(offer);
             }
             if self.left == 0 || self.left == before || self.keys.is_empty() || self.cut {
                 break;
@@ -204,27 +203,10 @@ impl<'a> Run<'a> {
         Said::More
     }
 
-    /// The nodes that are open already, then new ones as long as they help. Those before `from` refused for good.
-    fn pour_into(&mut self, offer: &mut Offer, from: &mut usize) {
-        let one_domain = self
-            .state
-            .tables()
-            .topology
-            .hostname
-            .is_none_or(|hostname| !self.keys.contains(&hostname));
-        let mut at = *from;
-        while at < offer.opened.len() && !self.stop() {
-            match self.pour(offer.opened[at]) {
-                Said::Never if at == *from => *from += 1,
-                Said::NotNow(cause) if one_domain => {
-                    // So would all the others, and a new one.
-                    let alike = offer.opened.len() - at - 1 + usize::from(offer.left > 0);
-                    self.for_now.add(cause, u32::try_from(alike).unwrap_or(u32::MAX));
-                    return;
-                }
-                Said::NotNow(_) | Said::Never | Said::More => {}
-            }
-            at += 1;
+    /// The nodes that are open already, then new ones as long as they help.
+    fn pour_into(&mut self, offer: &mut Offer) {
+        if !self.pour_into_opened(offer) {
+            return;
         }
         while offer.left > 0 && !self.stop() {
             let before = self.left;
@@ -240,5 +222,57 @@ impl<'a> Run<'a> {
             offer.left -= 1;
             offer.opened.push(node);
         }
+    }
+
+    /// The nodes that are open already. False where no new one helps.
+    ///
+    /// Pods that spread over hosts do not go where the one before them went: the search begins there and goes once
+    /// around, because the first nodes would refuse one after the other.
+    fn pour_into_opened(&mut self, offer: &mut Offer) -> bool {
+        let tables = self.state.tables();
+        let hostname = tables.topology.hostname;
+        let one_domain = hostname.is_none_or(|hostname| !self.keys.contains(&hostname));
+        let mut spreads = tables.links.of(self.class).spread.iter();
+        let over_hosts = spreads.find(|spread| Some(spread.key) == hostname);
+        let over_hosts = over_hosts.map(|spread| spread.counter);
+        let opened = offer.opened.len();
+        let first = over_hosts
+            .and_then(|counter| offer.last.get(&counter))
+            .map_or(0, |last| last / BLOCK);
+        let blocks = opened.div_ceil(BLOCK);
+        for block in (first..blocks).chain(0..first.min(blocks)) {
+            if self.stop() {
+                return true;
+            }
+            let nodes = block * BLOCK..opened.min((block + 1) * BLOCK);
+            let is_full = nodes.len() == BLOCK;
+            if is_full && !offer.ceilings.may_hold(block, self.state, self.class) {
+                self.work.step();
+                self.for_good.add(Cause::Resources, BLOCK as u32);
+                continue;
+            }
+            for at in nodes.clone() {
+                let left = self.left;
+                match self.pour(offer.opened[at]) {
+                    Said::NotNow(cause) if one_domain => {
+                        // So would all the others, and a new one.
+                        let alike = opened - at - 1 + usize::from(offer.left > 0);
+                        self.for_now.add(cause, u32::try_from(alike).unwrap_or(u32::MAX));
+                        return false;
+                    }
+                    Said::NotNow(_) | Said::Never | Said::More => {}
+                }
+                if let Some(counter) = over_hosts.filter(|_| self.left < left) {
+                    offer.last.insert(counter, at);
+                }
+                if self.stop() {
+                    return true;
+                }
+            }
+            if is_full {
+                offer.ceilings.look(block, self.state, &offer.opened[nodes]);
+            }
+        }
+        true
     }
 }

@@ -5,7 +5,7 @@
 
 use super::topology::{HOSTNAME_LABEL, node_label};
 use crate::decision::Cause;
-use crate::model::{ClassId, Labels, NodeSelector, Snapshot, Taint, TaintEffect};
+use crate::model::{ClassId, Labels, NodeSelector, NodeSelectorTerm, Snapshot, Taint, TaintEffect};
 use crate::rules::{self, NodeView};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
@@ -23,6 +23,10 @@ pub(crate) struct Verdict {
     pub(crate) selected: bool,
     /// So do taints.
     pub(crate) tolerated: bool,
+    /// The weights of the preferred terms that hold, together.
+    pub(crate) preferred: i32,
+    /// How many `PreferNoSchedule` taints are not tolerated.
+    pub(crate) discouraged: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +42,10 @@ pub(crate) struct Shapes {
     shapes: Vec<Shape>,
     pub(crate) of_nodes: Vec<ShapeId>,
     pub(crate) of_templates: Vec<ShapeId>,
+    /// By shape: how many templates have it.
+    templates: Vec<usize>,
+    /// Whether some shape has a `PreferNoSchedule` taint.
+    pub(crate) discouraging: bool,
     /// By class; worked out when it is first asked for.
     verdicts: Vec<OnceLock<Vec<Verdict>>>,
 }
@@ -58,7 +66,7 @@ impl Shapes {
             })
             .collect();
         let templates = snapshot.templates.iter();
-        let of_templates = templates
+        let of_templates: Vec<ShapeId> = templates
             .map(|template| {
                 let label = |key: &str| match key {
                     HOSTNAME_LABEL => Some(NEW_NODE),
@@ -67,10 +75,18 @@ impl Shapes {
                 builder.shape(NEW_NODE, label, &template.taints, false)
             })
             .collect();
+        let shapes = builder.shapes;
+        let mut templates = vec![0; shapes.len()];
+        of_templates
+            .iter()
+            .for_each(|shape| templates[*shape as usize] += 1);
+        let mut taints = shapes.iter().flat_map(|shape| &shape.taints);
         Self {
-            shapes: builder.shapes,
+            discouraging: taints.any(|taint| taint.effect == TaintEffect::PreferNoSchedule),
+            shapes,
             of_nodes,
             of_templates,
+            templates,
             verdicts: snapshot.classes.iter().map(|_| OnceLock::new()).collect(),
         }
     }
@@ -91,11 +107,21 @@ impl Shapes {
                         refused: rules::refused_by_nature(class, &node),
                         selected: rules::selects_node(class, &node),
                         tolerated: rules::tolerates_node(class, &node),
+                        preferred: rules::preferred_terms(class, &node),
+                        discouraged: rules::discouraging_taints(class, &node),
                     }
                 })
                 .collect()
         });
         row[shape as usize]
+    }
+
+    /// How many templates take the class by their nature.
+    pub(crate) fn templates_for(&self, snapshot: &Snapshot, class: ClassId) -> usize {
+        let shapes = (0..).zip(&self.templates);
+        let taking = shapes
+            .filter(|(shape, count)| **count > 0 && self.verdict(snapshot, class, *shape).refused.is_none());
+        taking.map(|(_, count)| count).sum()
     }
 }
 
@@ -168,19 +194,21 @@ impl<'a> Spoken<'a> {
                 .volume_topology
                 .iter()
                 .for_each(|selector| spoken.hear(selector));
+            let wishes = class.preferences.nodes.iter();
+            wishes.for_each(|(_, term)| spoken.hear_term(term));
         }
         spoken
     }
 
     fn hear(&mut self, selector: &'a NodeSelector) {
-        for term in &selector.terms {
-            self.labels.extend(
-                term.match_expressions
-                    .iter()
-                    .map(|requirement| requirement.key.as_str()),
-            );
-            self.name |= !term.match_fields.is_empty();
-        }
+        selector.terms.iter().for_each(|term| self.hear_term(term));
+    }
+
+    fn hear_term(&mut self, term: &'a NodeSelectorTerm) {
+        let requirements = term.match_expressions.iter();
+        self.labels
+            .extend(requirements.map(|requirement| requirement.key.as_str()));
+        self.name |= !term.match_fields.is_empty();
     }
 
     fn keep<'b>(&self, value: impl Fn(&str) -> Option<&'b str>) -> Labels {

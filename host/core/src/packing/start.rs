@@ -21,6 +21,7 @@ impl State {
         let nodes = snapshot.nodes.len();
         let mut state = Self {
             standing: Vec::with_capacity(nodes),
+            imagined: Vec::new(),
             shapes: tables.shapes.of_nodes.clone(),
             free: Vec::with_capacity(nodes * tables.row()),
             domains: tables.topology.of_nodes.clone(),
@@ -40,7 +41,8 @@ impl State {
             state.standing.push(match node.state {
                 NodeState::Ready => Standing::Ready,
                 NodeState::Upcoming => Standing::Upcoming,
-                NodeState::NotReady | NodeState::Leaving => Standing::Closed,
+                NodeState::NotReady => Standing::Closed,
+                NodeState::Leaving => Standing::Leaving,
             });
             state
                 .free
@@ -101,7 +103,7 @@ impl State {
                 let Some(domain) = self.domain(first, key) else {
                     continue;
                 };
-                if !self.in_scope(*id, self.shapes[first as usize], self.node_domains(first)) {
+                if !self.in_scope(*id, first) {
                     continue;
                 }
                 if Some(key) == hostname {

@@ -7,7 +7,7 @@ use super::counters::Counter;
 use super::links::CounterId;
 use super::neighbours::Neighbours;
 use super::possessions::Held;
-use super::shapes::ShapeId;
+use super::shapes::{ShapeId, Verdict};
 use super::tables::Tables;
 use super::topology::{DomainId, KeyId};
 use crate::decision::Cause;
@@ -21,12 +21,22 @@ use std::sync::Arc;
 pub(super) enum Standing {
     Ready,
     Upcoming,
-    /// Imagined, of this template.
-    Imagined(TemplateId),
-    /// Not ready, leaving, or taken out: no pod goes there.
+    Imagined,
+    /// Not ready: no pod goes there.
     Closed,
-    /// Taken out: as if it did not exist.
+    /// Cordoned, with its pods still on it.
+    Leaving,
+    /// Cordoned, and the pods that a drain evicts are gone. It is a domain and a place until it is deleted.
+    Drained,
+    /// Deleted: as if it had never been.
     Gone,
+}
+
+impl Standing {
+    /// Whether the node carries the taint of cordoned nodes, or is about to.
+    fn is_cordoned(self) -> bool {
+        matches!(self, Self::Leaving | Self::Drained)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +59,8 @@ pub(super) enum Step {
         pods: u32,
     },
     Added,
-    Removed {
+    /// The node stands otherwise than it did.
+    Stood {
         node: NodeId,
         was: Standing,
     },
@@ -69,6 +80,8 @@ pub struct Mark(usize);
 pub struct State {
     pub(super) tables: Arc<Tables>,
     pub(super) standing: Vec<Standing>,
+    /// Templates of the nodes that were imagined, in their order.
+    pub(super) imagined: Vec<TemplateId>,
     pub(super) shapes: Vec<ShapeId>,
     /// nodes × amounts. Sums of 64-bit amounts: they cannot overflow 128 bits, so that steps undo exactly.
     pub(super) free: Vec<i128>,
@@ -99,8 +112,8 @@ impl State {
         let rank = |standing: &Standing| match standing {
             Standing::Ready => Some(0),
             Standing::Upcoming => Some(1),
-            Standing::Imagined(_) => Some(2),
-            Standing::Closed | Standing::Gone => None,
+            Standing::Imagined => Some(2),
+            Standing::Closed | Standing::Leaving | Standing::Drained | Standing::Gone => None,
         };
         let mut open: Vec<(u8, NodeId)> = self
             .standing
@@ -119,10 +132,8 @@ impl State {
 
     /// The template of an imagined node.
     pub fn imagined(&self, node: NodeId) -> Option<TemplateId> {
-        match self.standing.get(node as usize) {
-            Some(Standing::Imagined(template)) => Some(*template),
-            _ => None,
-        }
+        let stands = self.standing.get(node as usize) == Some(&Standing::Imagined);
+        self.template_of_imagined(node).filter(|_| stands)
     }
 
     /// Pods that were placed on the node, by class; those that ran there before are not among them.
@@ -157,8 +168,10 @@ impl State {
     /// What does not depend on other pods.
     pub(crate) fn fits_by_nature(&self, class: ClassId, node: NodeId) -> Result<(), Cause> {
         match self.standing.get(node as usize) {
-            Some(Standing::Ready | Standing::Upcoming | Standing::Imagined(_)) => {}
-            Some(Standing::Closed | Standing::Gone) | None => return Err(Cause::Unschedulable),
+            Some(Standing::Ready | Standing::Upcoming | Standing::Imagined) => {}
+            Some(Standing::Closed | Standing::Leaving | Standing::Drained | Standing::Gone) | None => {
+                return Err(Cause::Unschedulable);
+            }
         }
         if class as usize >= self.tables.needs.len() {
             return Err(Cause::NodeAffinity);
@@ -169,6 +182,12 @@ impl State {
             .verdict(&self.tables.snapshot, class, shape)
             .refused
             .map_or(Ok(()), Err)
+    }
+
+    /// What the static rules say of the class and the node, its wishes among them.
+    pub(crate) fn verdict(&self, class: ClassId, node: NodeId) -> Verdict {
+        let shape = self.shapes[node as usize];
+        self.tables.shapes.verdict(&self.tables.snapshot, class, shape)
     }
 
     /// How many pods of the class the node's free resources hold, all other rules aside.
@@ -214,9 +233,9 @@ impl State {
         }
         let node = NodeId::try_from(self.standing.len()).unwrap_or(NodeId::MAX);
         let offered = &tables.snapshot.templates[at];
-        let standing = Standing::Imagined(template);
+        self.imagined.push(template);
         self.push_node(
-            standing,
+            Standing::Imagined,
             tables.shapes.of_templates[at],
             tables.amounts(&offered.allocatable, &offered.attach_limits),
             &domains,
@@ -225,15 +244,16 @@ impl State {
         node
     }
 
-    /// Takes a node and everything on it away. Returns the pods that now need another place, by class.
+    /// Cordons a node and evicts its pods, as a removal does. Returns those that now need another place, by class.
+    /// DaemonSet pods stay, and so does the node, for kube-scheduler a domain and a place of pods, until it is
+    /// deleted.
     pub fn remove_node(&mut self, node: NodeId) -> BTreeMap<ClassId, u32> {
         let at = node as usize;
         let mut displaced = BTreeMap::new();
-        if self
-            .standing
-            .get(at)
-            .is_none_or(|standing| *standing == Standing::Gone)
-        {
+        let Some(was) = self.standing.get(at).copied() else {
+            return displaced;
+        };
+        if matches!(was, Standing::Drained | Standing::Gone) {
             return displaced;
         }
         for (class, pods) in std::mem::take(&mut self.arrivals[at]) {
@@ -242,21 +262,30 @@ impl State {
             *displaced.entry(class).or_insert(0) += pods;
         }
         let tables = Arc::clone(&self.tables);
-        for Neighbours { class, pods, moving } in tables.neighbourhoods.of(node).iter().copied() {
-            self.take(class, node, pods);
-            self.log.push(Step::Evicted { class, node, pods });
-            if moving > 0 {
-                *displaced.entry(class).or_insert(0) += moving;
+        for Neighbours { class, moving, .. } in tables.neighbourhoods.of(node).iter().copied() {
+            if moving == 0 {
+                continue;
             }
+            self.take(class, node, moving);
+            self.log.push(Step::Evicted {
+                class,
+                node,
+                pods: moving,
+            });
+            *displaced.entry(class).or_insert(0) += moving;
         }
-        self.log.push(Step::Removed {
-            node,
-            was: self.standing[at],
-        });
-        self.each_daemon(node, Self::unsettle);
-        self.standing[at] = Standing::Gone;
-        self.each_scope(node, Counter::remove_host);
+        self.log.push(Step::Stood { node, was });
+        self.stand(node, Standing::Drained);
         displaced
+    }
+
+    /// Deletes a node that was removed, with what is left on it.
+    pub fn delete_node(&mut self, node: NodeId) {
+        if self.standing.get(node as usize) == Some(&Standing::Drained) {
+            let was = Standing::Drained;
+            self.log.push(Step::Stood { node, was });
+            self.stand(node, Standing::Gone);
+        }
     }
 
     /// The present moment.
@@ -279,11 +308,7 @@ impl State {
                 Some(Step::Evicted { class, node, pods }) => self.put(class, node, pods),
                 Some(Step::Released { class, node }) => self.promise(class, node),
                 Some(Step::Added) => self.pop_node(),
-                Some(Step::Removed { node, was }) => {
-                    self.standing[node as usize] = was;
-                    self.each_scope(node, Counter::add_host);
-                    self.each_daemon(node, Self::settle);
-                }
+                Some(Step::Stood { node, was }) => self.stand(node, was),
                 None => break,
             }
         }
@@ -331,17 +356,22 @@ impl State {
             .map_or(0, |domain| self.counter(counter).count(domain))
     }
 
-    /// Whether a counter takes notice of a node with this shape and these domains.
-    pub(crate) fn in_scope(&self, counter: CounterId, shape: ShapeId, domains: &[Option<DomainId>]) -> bool {
+    /// Whether a counter takes notice of the node.
+    pub(crate) fn in_scope(&self, counter: CounterId, node: NodeId) -> bool {
         let Some(scope) = &self.tables.links.counters[counter as usize].scope else {
             return true;
         };
-        let verdict = self
-            .tables
-            .shapes
-            .verdict(&self.tables.snapshot, scope.asker, shape);
+        let snapshot = &self.tables.snapshot;
+        let shape = self.shapes[node as usize];
+        let verdict = self.tables.shapes.verdict(snapshot, scope.asker, shape);
+        let tolerated = || {
+            verdict.tolerated
+                && (!self.standing[node as usize].is_cordoned()
+                    || rules::tolerates_cordon(&snapshot.classes[scope.asker as usize]))
+        };
+        let domains = self.node_domains(node);
         (!scope.honor_affinity || verdict.selected)
-            && (!scope.honor_taints || verdict.tolerated)
+            && (!scope.honor_taints || tolerated())
             && scope.keys.iter().all(|key| domains[*key].is_some())
     }
 }
@@ -351,6 +381,7 @@ impl State {
 impl PartialEq for State {
     fn eq(&self, other: &Self) -> bool {
         self.standing == other.standing
+            && self.imagined == other.imagined
             && self.shapes == other.shapes
             && self.free == other.free
             && self.domains == other.domains

@@ -87,6 +87,15 @@ impl Tables {
         self.links.of(class).is_bulk() && self.possessions.of(class).is_bulk()
     }
 
+    /// Whether pods of the class may prefer one node to another.
+    pub(crate) fn has_wishes(&self, class: ClassId) -> bool {
+        let links = self.links.of(class);
+        self.shapes.discouraging
+            || !links.wishes.is_empty()
+            || !links.soft_spread.is_empty()
+            || !self.snapshot.classes[class as usize].preferences.nodes.is_empty()
+    }
+
     /// Whether nothing but the shape of a node and its free resources decides about a pod of the class.
     pub(crate) fn is_plain(&self, class: ClassId) -> bool {
         self.links.of(class).is_plain() && self.possessions.of(class).is_empty()

@@ -1,6 +1,6 @@
 //! Topology domains by number: what value a node has for each key that some rule speaks of.
 
-use crate::model::{Node, NodeState, Snapshot, WhenUnsatisfiable};
+use crate::model::{Node, NodeState, Snapshot};
 use std::collections::{BTreeSet, HashMap};
 
 /// The label that tells nodes apart.
@@ -74,18 +74,20 @@ pub(crate) fn node_label<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
     }
 }
 
-/// The topology keys that a hard rule of some class speaks of.
+/// The topology keys that a rule or a wish of some class speaks of.
 fn keys_in_rules(snapshot: &Snapshot) -> BTreeSet<&str> {
     snapshot
         .classes
         .iter()
         .flat_map(|class| {
-            let spread = class
-                .topology_spread
+            let spread = class.topology_spread.iter();
+            let spread = spread.map(|constraint| constraint.topology_key.as_str());
+            let wishes = class.preferences.pods.iter().map(|(_, term)| term);
+            let terms = class
+                .pod_affinity
                 .iter()
-                .filter(|constraint| constraint.when_unsatisfiable == WhenUnsatisfiable::DoNotSchedule)
-                .map(|constraint| constraint.topology_key.as_str());
-            let terms = class.pod_affinity.iter().chain(&class.pod_anti_affinity);
+                .chain(&class.pod_anti_affinity)
+                .chain(wishes);
             spread.chain(terms.map(|term| term.topology_key.as_str()))
         })
         .collect()

@@ -282,14 +282,12 @@ fn used(state: &State, offer: &Offer) -> u32 {
 
 /// The additions, each with its first node open: its zone is there then, for spread constraints to count.
 fn open_offers(state: &mut State, additions: &[Addition]) -> Vec<Offer> {
-    let open = |state: &mut State, template, count: u32| Offer {
-        template,
-        left: count.saturating_sub(1),
-        opened: if count == 0 {
-            Vec::new()
-        } else {
-            vec![state.add_node(template)]
-        },
+    let open = |state: &mut State, template, count: u32| {
+        let mut offer = Offer::new(template, count.saturating_sub(1));
+        if count > 0 {
+            offer.opened.push(state.add_node(template));
+        }
+        offer
     };
     additions
         .iter()

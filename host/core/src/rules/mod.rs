@@ -20,9 +20,10 @@ use crate::decision::Cause;
 use crate::model::{ClassId, Labels, NodeId, PodClass, Taint};
 use crate::packing::State;
 
-pub(crate) use node_affinity::allows as selects_node;
-pub(crate) use taints::allows as tolerates_node;
+pub(crate) use node_affinity::{allows as selects_node, preferred as preferred_terms};
+pub(crate) use taints::{allows as tolerates_node, discouraging as discouraging_taints};
 pub(crate) use topology_spread::skew_after;
+pub(crate) use unschedulable::tolerates as tolerates_cordon;
 
 /// What static rules see of a node, existing or imagined.
 #[derive(Clone, Copy, Debug)]
@@ -77,5 +78,13 @@ pub(crate) fn refused_whatever_spreads(state: &State, class: ClassId, node: Node
     DYNAMIC
         .iter()
         .filter(|(cause, _)| *cause != Cause::TopologySpread)
+        .any(|(_, allows)| !allows(state, class, node))
+}
+
+/// The same of rules that ask what runs beside the pod, and not how much room there is.
+pub(crate) fn refused_for_company(state: &State, class: ClassId, node: NodeId) -> bool {
+    DYNAMIC
+        .iter()
+        .filter(|(cause, _)| !matches!(cause, Cause::TopologySpread | Cause::Resources))
         .any(|(_, allows)| !allows(state, class, node))
 }

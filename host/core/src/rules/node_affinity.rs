@@ -14,6 +14,13 @@ pub(crate) fn allows(class: &PodClass, node: &NodeView<'_>) -> bool {
             .is_none_or(|affinity| affinity.matches(node.name, node.labels))
 }
 
+/// The weights of the preferred terms that hold, together.
+pub(crate) fn preferred(class: &PodClass, node: &NodeView<'_>) -> i32 {
+    let wishes = class.preferences.nodes.iter();
+    let met = wishes.filter(|(_, term)| term.matches(node.name, node.labels));
+    met.fold(0, |sum, (weight, _)| sum.saturating_add(*weight))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,21 @@ pub(crate) fn allows(class: &PodClass, node: &NodeView<'_>) -> bool {
         })
 }
 
+/// How many taints that only discourage are not tolerated.
+pub(crate) fn discouraging(class: &PodClass, node: &NodeView<'_>) -> u32 {
+    let tolerated = |taint| {
+        class
+            .tolerations
+            .iter()
+            .any(|toleration| toleration.tolerates(taint))
+    };
+    let soft = node
+        .taints
+        .iter()
+        .filter(|taint| taint.effect == TaintEffect::PreferNoSchedule && !tolerated(taint));
+    u32::try_from(soft.count()).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,7 +27,9 @@ pub(crate) fn skew_after(count: u32, counts_itself: bool, minimum: u32) -> i64 {
 #[cfg(test)]
 mod tests {
     use crate::decision::Cause;
-    use crate::model::{LabelSelector, Labels, SpreadConstraint, Taint, TaintEffect, WhenUnsatisfiable};
+    use crate::model::{
+        LabelSelector, Labels, Movability, NodeState, SpreadConstraint, Taint, TaintEffect, WhenUnsatisfiable,
+    };
     use crate::testing::{Cluster, labels, pod, selector};
 
     fn zonal() -> SpreadConstraint {
@@ -241,6 +243,95 @@ mod tests {
         assert_eq!(state.try_place(class, b), Err(Cause::TopologySpread));
         state.rollback(mark);
         assert_eq!(state.fits(class, a), Ok(()));
+    }
+
+    /// A pod in each of two zones; that of zone a is evicted, and its node cordoned. May the next one go to zone b?
+    #[test]
+    fn a_node_that_is_drained_is_a_domain_until_it_is_deleted() {
+        const CORDON: &str = "node.kubernetes.io/unschedulable";
+        #[derive(Clone, Copy, PartialEq)]
+        enum A {
+            Stands,
+            IsDrained,
+            IsDeleted,
+            KeepsADaemonPod,
+            Leaves,
+        }
+        let cases: [(A, bool, bool, bool, &str); 10] = [
+            (A::Stands, false, false, true, "both zones are level"),
+            (A::IsDrained, false, false, false, "zone a is there, and empty"),
+            (
+                A::IsDrained,
+                true,
+                false,
+                true,
+                "unless the taint of cordoned nodes counts",
+            ),
+            (A::IsDrained, true, true, false, "which the pod tolerates"),
+            (A::IsDeleted, false, false, true, "zone a is gone"),
+            (
+                A::IsDeleted,
+                true,
+                true,
+                true,
+                "for those who tolerate the taint as well",
+            ),
+            (
+                A::KeepsADaemonPod,
+                false,
+                false,
+                true,
+                "what is not evicted counts",
+            ),
+            (
+                A::KeepsADaemonPod,
+                true,
+                false,
+                true,
+                "and goes with its node where taints count",
+            ),
+            (A::Leaves, false, false, true, "its pod is still there"),
+            (
+                A::Leaves,
+                true,
+                false,
+                true,
+                "and goes with its node where taints count",
+            ),
+        ];
+        for (what, honor_taints, tolerant, expected, why) in cases {
+            let mut cluster = Cluster::default();
+            let a = cluster.labelled("a", 64_000, &[("zone", "a")]);
+            let b = cluster.labelled("b", 64_000, &[("zone", "b")]);
+            let class = pod(10).labels(&[("app", "web")]).with(|class| {
+                class.topology_spread = vec![SpreadConstraint {
+                    honor_taints,
+                    ..zonal()
+                }];
+            });
+            let class = if tolerant { class.tolerates(CORDON) } else { class };
+            let class = cluster.class(class);
+            cluster.bound(class, a);
+            cluster.bound(class, b);
+            if what == A::KeepsADaemonPod {
+                cluster.resident(a, 0, |pod| pod.judgement.lasting = Movability::Ignored);
+            }
+            if what == A::Leaves {
+                cluster.snapshot.nodes[0].state = NodeState::Leaving;
+            }
+            let mut state = cluster.state();
+            let (before, mark) = (state.clone(), state.mark());
+            if !matches!(what, A::Stands | A::Leaves) {
+                state.remove_node(a);
+            }
+            if what == A::IsDeleted {
+                state.delete_node(a);
+            }
+            let found = state.fits(class, b);
+            assert_eq!(found.is_ok(), expected, "{why}: {found:?}");
+            state.rollback(mark);
+            assert!(state == before, "{why}: taken back");
+        }
     }
 
     #[test]

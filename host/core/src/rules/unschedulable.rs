@@ -7,9 +7,11 @@ use crate::model::{PodClass, Taint, TaintEffect};
 const CORDONED: &str = "node.kubernetes.io/unschedulable";
 
 pub(super) fn allows(class: &PodClass, node: &NodeView<'_>) -> bool {
-    if !node.unschedulable {
-        return true;
-    }
+    !node.unschedulable || tolerates(class)
+}
+
+/// Whether pods of the class tolerate cordoned nodes.
+pub(crate) fn tolerates(class: &PodClass) -> bool {
     let taint = Taint {
         key: CORDONED.to_owned(),
         value: String::new(),

@@ -6,6 +6,7 @@ use autoscaler_core::decision::{
     Answer, Catalogue, Cause, ClassRow, Context, Fleet, GroupRow, Leftover, NodeFlags, Oracle, Pending,
     Question, TemplateRow, WhatIfOutcome, WhatIfQuestion,
 };
+use autoscaler_core::packing::PerNewNode;
 use autoscaler_policy::{Binding, CompiledPolicy, Engine, PolicySet};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -132,7 +133,7 @@ fn pending() -> Pending {
         ],
         class_ids: vec![0, 1, 2],
         requests: vec![500, 1 << 30, 0, 1, 500, 1 << 30, 0, 1, 64_000, 1 << 30, 0, 1],
-        per_node: vec![4, 16, 8, 0, 0, 8, 0, 0, 0],
+        per_node: PerNewNode::whole(3, 3, vec![4, 16, 8, 0, 0, 8, 0, 0, 0]),
     }
 }
 
@@ -217,7 +218,7 @@ impl Oracle for Packing {
             for _ in 0..addition.count {
                 let mut free = 720_720_u32;
                 for (class, count) in &mut pods {
-                    let per_node = pending.per_node[*class as usize * width + addition.template as usize];
+                    let per_node = pending.per_node.pods(*class as usize, addition.template as usize);
                     if let Some(share) = 720_720_u32.checked_div(per_node) {
                         let placed = (free / share).min(*count);
                         free -= placed * share;

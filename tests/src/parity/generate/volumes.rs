@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::nodes::{HOSTNAME, Plan, RACK, ZONE, ZONES};
 use super::{Dice, NAMESPACES};
 
-const DRIVER: &str = "csi.example.com";
+pub(super) const DRIVER: &str = "csi.example.com";
 
 /// How the claims of one namespace come about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

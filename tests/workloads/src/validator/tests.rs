@@ -5,8 +5,8 @@ use crate::cluster::{Cluster, HOSTNAME, ZONE, class, labels, resources, selector
 use crate::diverse;
 use autoscaler_core::decision::{Action, Plan, Reason, check_growth};
 use autoscaler_core::model::{
-    Attachments, Disk, DisruptionBudget, HostPort, Movability, NodeSelector, NodeState, PodAffinityTerm,
-    PodClass, PodKey, Resident, SpreadConstraint, Taint, TaintEffect, WhenUnsatisfiable,
+    Attachments, Disk, DisruptionBudget, Health, HostPort, Movability, NodeSelector, NodeState,
+    PodAffinityTerm, PodClass, PodKey, Resident, SpreadConstraint, Taint, TaintEffect, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::place_pending;
 use proptest::prelude::*;
@@ -453,6 +453,7 @@ fn only_resident(snapshot: &mut Snapshot, lasting: Movability) {
         },
         class: 0,
         judgement: lasting.into(),
+        health: Health::Ready,
     };
     snapshot.nodes[0].residents = Arc::new([Arc::new(pod)].into_iter().collect());
 }
@@ -517,6 +518,7 @@ fn removals() {
                     name: "web".to_owned(),
                     selector: Some(selector(&[("app", "web")])),
                     disruptions_allowed: 0,
+                    spares_unready: false,
                 }];
             },
             &[Rule::DisruptionBudget],

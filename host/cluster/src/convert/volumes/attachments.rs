@@ -1,20 +1,31 @@
 //! Volumes that are attached to the node, by CSI driver: what counts towards the limits of nodes.
 
 use super::super::surroundings::{Surroundings, class_of_claim};
-use super::Claim;
+use super::{Claim, migrated};
 use autoscaler_core::model::Attachments;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Volume};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
 
-/// What a pod attaches by its claims.
-pub(super) fn read(claims: &[Claim<'_>], namespace: &str, around: &Surroundings) -> Vec<Attachments> {
+/// What a pod attaches by its claims, and by volumes that need none.
+pub(super) fn read<'a>(
+    claims: &[Claim<'_>],
+    volumes: impl Iterator<Item = &'a Volume>,
+    namespace: &str,
+    around: &Surroundings,
+) -> Vec<Attachments> {
     let mut drivers: BTreeMap<String, BTreeMap<String, bool>> = BTreeMap::new();
+    let mut note = |driver: String, volume: String, shared: bool| {
+        *drivers.entry(driver).or_default().entry(volume).or_default() |= shared;
+    };
     for Claim { claim, .. } in claims {
         if let Some((driver, volume)) = volume_of(claim, around) {
-            let shared = around.users(namespace, &claim.name_any()) > 1;
-            *drivers.entry(driver).or_default().entry(volume).or_default() |= shared;
+            note(driver, volume, around.users(namespace, &claim.name_any()) > 1);
         }
+    }
+    // Whoever names such a disk means the same one.
+    for (driver, volume) in volumes.filter_map(migrated::inline) {
+        note(driver.to_owned(), volume, true);
     }
     let attachments = |(driver, volumes): (String, BTreeMap<String, bool>)| Attachments {
         driver,
@@ -32,10 +43,15 @@ pub(super) fn read(claims: &[Claim<'_>], namespace: &str, around: &Surroundings)
 fn volume_of(claim: &PersistentVolumeClaim, around: &Surroundings) -> Option<(String, String)> {
     let name = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
     if let Some(volume) = name.and_then(|name| around.volume(name)) {
-        let source = volume.spec.as_ref()?.csi.as_ref()?;
-        return Some((source.driver.clone(), source.volume_handle.clone()));
+        let source = volume.spec.as_ref().and_then(|spec| spec.csi.as_ref());
+        let known = |driver: &str, volume: String| (driver.to_owned(), volume);
+        return match source {
+            Some(source) => Some(known(&source.driver, source.volume_handle.clone())),
+            None => migrated::of_persistent(volume).map(|(driver, volume)| known(driver, volume)),
+        };
     }
     let class = around.class(class_of_claim(claim))?;
+    let driver = migrated::driver(&class.provisioner)?;
     let to_be_made = format!("{}/{}", claim.namespace().unwrap_or_default(), claim.name_any());
-    Some((class.provisioner.clone(), to_be_made))
+    Some((driver.to_owned(), to_be_made))
 }

@@ -44,7 +44,7 @@ pub(super) fn topology(claims: &[Claim<'_>], around: &Surroundings) -> Option<Ve
                 match claim.annotations().get(SELECTED_NODE) {
                     Some(node) => {
                         all.push(named(node));
-                        all.extend(makeable(class)?);
+                        all.extend(makeable(claim, class, around)?);
                     }
                     None => seeking.entry(name).or_default().push(claim),
                 }
@@ -72,36 +72,67 @@ fn found_or_made(
     name: &str,
     around: &Surroundings,
 ) -> Option<Vec<NodeSelector>> {
-    let Some(made) = makeable(class) else {
+    if by_hand(class) {
         // Each claim needs a volume of its own.
         return matching::places(claims, name, around);
-    };
-    let Some(made) = made else {
-        return Some(Vec::new());
-    };
+    }
     let mut all = Vec::new();
     for claim in claims {
-        match matching::places(&[claim], name, around) {
-            Some(found) if found.is_empty() => {}
-            found => {
-                let found = found.into_iter().flatten().flat_map(|selector| selector.terms);
-                let terms = found.chain(made.terms.iter().cloned()).collect();
-                all.push(NodeSelector { terms });
-            }
+        let made = makeable(claim, class, around);
+        if made == Some(None) {
+            continue;
         }
+        let found = matching::places(&[claim], name, around);
+        if found.as_ref().is_some_and(Vec::is_empty) {
+            continue;
+        }
+        let found = found.into_iter().flatten().flat_map(|selector| selector.terms);
+        let made = made.flatten().into_iter().flat_map(|selector| selector.terms);
+        let terms: Vec<NodeSelectorTerm> = found.chain(made).collect();
+        if terms.is_empty() {
+            return None;
+        }
+        all.push(NodeSelector { terms });
     }
     Some(all)
 }
 
-/// Where the class makes volumes: none where it makes none, and in that none where it makes them anywhere.
+fn by_hand(class: &StorageClass) -> bool {
+    class.provisioner.is_empty() || class.provisioner == BY_HAND
+}
+
+/// Where a volume is made for the claim: none where nowhere, and in that none where anywhere.
 #[expect(clippy::option_option, reason = "nowhere, anywhere, and somewhere")]
-fn makeable(class: &StorageClass) -> Option<Option<NodeSelector>> {
-    if class.provisioner.is_empty() || class.provisioner == BY_HAND {
+fn makeable(
+    claim: &PersistentVolumeClaim,
+    class: &StorageClass,
+    around: &Surroundings,
+) -> Option<Option<NodeSelector>> {
+    if by_hand(class) {
         return None;
     }
     let topologies = class.allowed_topologies.iter().flatten();
-    let terms: Vec<NodeSelectorTerm> = topologies.map(allowed).collect();
+    let allowed: Vec<NodeSelectorTerm> = topologies.map(allowed).collect();
+    let room = around.capacities.room(class, matching::size(claim))?;
+    let terms = match room {
+        None => allowed,
+        Some(room) if allowed.is_empty() => room.terms,
+        // One of each.
+        Some(room) => allowed
+            .iter()
+            .flat_map(|one| room.terms.iter().map(|other| both(one, other)))
+            .collect(),
+    };
     Some((!terms.is_empty()).then_some(NodeSelector { terms }))
+}
+
+/// The term that holds where both do.
+fn both(one: &NodeSelectorTerm, other: &NodeSelectorTerm) -> NodeSelectorTerm {
+    let expressions = one.match_expressions.iter().chain(&other.match_expressions);
+    NodeSelectorTerm {
+        match_expressions: expressions.cloned().collect(),
+        match_fields: Vec::new(),
+    }
 }
 
 fn allowed(term: &TopologySelectorTerm) -> NodeSelectorTerm {

@@ -128,11 +128,13 @@ fn capacity(volume: &PersistentVolume) -> i64 {
 }
 
 fn asked(claim: &PersistentVolumeClaim) -> i64 {
-    let requests = claim
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
-    storage(requests)
+    size(claim).unwrap_or(0)
+}
+
+/// How large a volume the claim asks for; none where it does not say.
+pub(super) fn size(claim: &PersistentVolumeClaim) -> Option<i64> {
+    let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
+    requests.contains_key("storage").then(|| storage(Some(requests)))
 }
 
 type Quantities = BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>;

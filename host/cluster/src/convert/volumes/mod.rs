@@ -4,6 +4,7 @@ mod attachments;
 mod binding;
 mod disks;
 mod matching;
+mod migrated;
 mod zones;
 
 use super::surroundings::Surroundings;
@@ -53,7 +54,7 @@ pub(super) fn read(pod: &Pod, spec: &PodSpec, namespace: &str, around: &Surround
     Volumes {
         // A selector without terms holds nowhere.
         topology: topology.unwrap_or_else(|| vec![NodeSelector::default()]),
-        attachments: attachments::read(&found, namespace, around),
+        attachments: attachments::read(&found, volumes(), namespace, around),
         exclusive_claims,
         disks: disks::read(volumes()),
     }

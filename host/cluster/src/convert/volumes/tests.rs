@@ -40,6 +40,14 @@ fn add(around: &mut Surroundings, object: &Value) {
             let class = serde_json::from_value(object.clone()).unwrap();
             around.set_class(&name, Some(Arc::new(class)));
         }
+        "CSIDriver" => {
+            let driver = serde_json::from_value(object.clone()).unwrap();
+            around.set_driver(&name, Some(&driver));
+        }
+        "CSIStorageCapacity" => {
+            let capacity = serde_json::from_value(object.clone()).unwrap();
+            around.set_capacity(&("ns".to_owned(), name), Some(&capacity));
+        }
         kind => panic!("{kind}"),
     }
 }
@@ -299,6 +307,184 @@ fn where_a_claim_is_satisfied() {
                 ),
             ],
             "a b c",
+        ),
+    ];
+    for (why, objects, expected) in cases {
+        let objects = [objects, classes()].concat();
+        assert_eq!(reach(&class(&data(), &objects)), expected, "{why}");
+    }
+}
+
+fn driver(storage_capacity: Option<bool>) -> Value {
+    json!({"kind": "CSIDriver", "metadata": {"name": "csi"}, "spec": {"storageCapacity": storage_capacity}})
+}
+
+/// Room for volumes of a class on nodes of these labels; null for none.
+fn room(name: &str, class: &str, labels: &Value, amount: &str) -> Value {
+    let topology = labels.is_object().then(|| json!({"matchLabels": labels}));
+    json!({"kind": "CSIStorageCapacity", "metadata": {"name": name}, "storageClassName": class,
+        "capacity": amount, "nodeTopology": topology})
+}
+
+#[test]
+fn where_a_driver_has_room() {
+    const ALL: &str = "a b c bare";
+    let claim = |class| unbound("data", class, "10Gi");
+    let zone = |name: &str| json!({"zone": name});
+    let here = |amount| room("one", "late", &zone("a"), amount);
+    let held = driver(Some(true));
+    let largest = |amount: &str| with(here("100Gi"), &[("/maximumVolumeSize", json!(amount))]);
+    let expressions = |expression: Value| {
+        with(
+            here("10Gi"),
+            &[("/nodeTopology", json!({"matchExpressions": [expression]}))],
+        )
+    };
+    let selected = |class, node| {
+        let key = "/metadata/annotations/volume.kubernetes.io~1selected-node";
+        with(claim(class), &[(key, json!(node))])
+    };
+    let cases: Vec<(&str, Vec<Value>, &str)> = vec![
+        ("no driver is known", vec![claim("late")], ALL),
+        ("it does not say", vec![claim("late"), driver(None)], ALL),
+        (
+            "it is not held to it",
+            vec![claim("late"), driver(Some(false)), here("1Gi")],
+            ALL,
+        ),
+        ("it publishes nothing", vec![claim("late"), held.clone()], ""),
+        (
+            "just enough",
+            vec![claim("late"), held.clone(), here("10Gi")],
+            "a",
+        ),
+        (
+            "not quite enough",
+            vec![claim("late"), held.clone(), here("10239Mi")],
+            "",
+        ),
+        (
+            "of another class",
+            vec![
+                claim("late"),
+                held.clone(),
+                room("one", "zonal", &zone("a"), "10Gi"),
+            ],
+            "",
+        ),
+        (
+            "in two zones",
+            vec![
+                claim("late"),
+                held.clone(),
+                here("10Gi"),
+                room("two", "late", &zone("c"), "20Gi"),
+            ],
+            "a c",
+        ),
+        (
+            "everywhere",
+            vec![
+                claim("late"),
+                held.clone(),
+                room("one", "late", &json!({}), "10Gi"),
+            ],
+            ALL,
+        ),
+        (
+            "nowhere",
+            vec![
+                claim("late"),
+                held.clone(),
+                room("one", "late", &Value::Null, "10Gi"),
+            ],
+            "",
+        ),
+        (
+            "no volume as large",
+            vec![claim("late"), held.clone(), largest("9Gi")],
+            "",
+        ),
+        (
+            "one volume as large",
+            vec![claim("late"), held.clone(), largest("10Gi")],
+            "a",
+        ),
+        (
+            "no amount",
+            vec![
+                claim("late"),
+                held.clone(),
+                with(here("1Gi"), &[("/capacity", Value::Null)]),
+            ],
+            "",
+        ),
+        (
+            "where a label is not",
+            vec![
+                claim("late"),
+                held.clone(),
+                expressions(json!({"key": "zone", "operator": "NotIn", "values": ["a", "b"]})),
+            ],
+            "c bare",
+        ),
+        (
+            "of any size, if the claim says none",
+            vec![
+                with(claim("late"), &[("/spec/resources", json!({}))]),
+                held.clone(),
+            ],
+            ALL,
+        ),
+        (
+            "where the class makes volumes as well",
+            vec![
+                claim("zonal"),
+                held.clone(),
+                room("one", "zonal", &zone("a"), "10Gi"),
+                room("two", "zonal", &zone("b"), "10Gi"),
+            ],
+            "b",
+        ),
+        (
+            "for a node that was chosen",
+            vec![selected("late", "a"), held.clone(), here("10Gi")],
+            "a",
+        ),
+        (
+            "for another than was chosen",
+            vec![selected("late", "b"), held.clone(), here("10Gi")],
+            "",
+        ),
+        (
+            "or a volume that is there",
+            vec![
+                claim("late"),
+                held.clone(),
+                here("10Gi"),
+                with(
+                    local("free", &["b"]),
+                    &[("/spec/storageClassName", json!("late"))],
+                ),
+            ],
+            "a b",
+        ),
+        (
+            "a volume that is there, and no room",
+            vec![
+                claim("late"),
+                held.clone(),
+                with(
+                    local("free", &["b"]),
+                    &[("/spec/storageClassName", json!("late"))],
+                ),
+            ],
+            "b",
+        ),
+        (
+            "made by hand",
+            vec![claim("local"), held, local("free", &["b"])],
+            "b",
         ),
     ];
     for (why, objects, expected) in cases {

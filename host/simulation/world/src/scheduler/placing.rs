@@ -128,7 +128,7 @@ impl Placing {
 mod tests {
     use super::*;
     use autoscaler_core::model::{
-        Movability, Node, NodeState, Pod, PodClass, PodKey, Resident, Taint, TaintEffect,
+        Health, Movability, Node, NodeState, Pod, PodClass, PodKey, Resident, Taint, TaintEffect,
     };
 
     fn node(name: &str, cpu_milli: i64, taint: Option<&str>) -> Node {
@@ -194,6 +194,7 @@ mod tests {
             key: key("u"),
             class: 0,
             judgement: Movability::Moves.into(),
+            health: Health::Ready,
         };
         let snapshot = Snapshot {
             classes: vec![Arc::new(PodClass {

@@ -2,7 +2,7 @@
 
 use super::super::super::pod_class;
 use super::super::super::surroundings::Surroundings;
-use super::{add, bound, class, classes, data, reach, unbound, volume, with};
+use super::{add, bound, class, classes, data, reach, storage, unbound, volume, with};
 use autoscaler_core::model::{PodKey, ResourceNames};
 use serde_json::{Value, json};
 
@@ -51,6 +51,80 @@ fn what_is_attached() {
             .first()
             .map(|attached| (attached.driver.as_str(), attached.own));
         assert_eq!(found, expected, "{why}");
+    }
+}
+
+/// Volumes of plugins that drivers have taken over.
+#[test]
+fn what_is_attached_by_a_driver_that_took_over() {
+    let persistent = |source: Value| {
+        let volume = with(volume("pv", &[]), &[("/spec/csi", Value::Null)]);
+        let (kind, source) = source.as_object().unwrap().iter().next().unwrap();
+        with(volume, &[(&format!("/spec/{kind}"), source.clone())])
+    };
+    for (source, expected) in [
+        (
+            json!({"awsElasticBlockStore": {"volumeID": "aws://zone/vol-1"}}),
+            Some(("ebs.csi.aws.com", "vol-1")),
+        ),
+        (
+            json!({"awsElasticBlockStore": {"volumeID": "vol-1"}}),
+            Some(("ebs.csi.aws.com", "vol-1")),
+        ),
+        (
+            json!({"gcePersistentDisk": {"pdName": "d"}}),
+            Some(("pd.csi.storage.gke.io", "UNSPECIFIED/d")),
+        ),
+        (
+            json!({"azureDisk": {"diskName": "d", "diskURI": "/d", "kind": "Managed"}}),
+            Some(("disk.csi.azure.com", "/d")),
+        ),
+        (
+            json!({"azureDisk": {"diskName": "d", "diskURI": "/d", "kind": "Dedicated"}}),
+            None,
+        ),
+        (
+            json!({"cinder": {"volumeID": "d"}}),
+            Some(("cinder.csi.openstack.org", "d")),
+        ),
+        (
+            json!({"portworxVolume": {"volumeID": "d"}}),
+            Some(("pxd.portworx.com", "d")),
+        ),
+        (json!({"vsphereVolume": {"volumePath": "d"}}), None),
+        (json!({"nfs": {"server": "s", "path": "/"}}), None),
+    ] {
+        let by_claim = class(&data(), &[bound(), persistent(source.clone())]);
+        let found = by_claim.attachments.first();
+        assert_eq!(
+            found.map(|attached| (attached.driver.as_str(), attached.own)),
+            expected.map(|(driver, _)| (driver, 1)),
+            "{source}, by a claim"
+        );
+        let inline = class(&json!([with(source.clone(), &[("/name", json!("v"))])]), &[]);
+        let found = inline.attachments.first();
+        assert_eq!(
+            found.map(|attached| (attached.driver.as_str(), attached.shared.join(" "))),
+            expected.map(|(driver, name)| (driver, name.to_owned())),
+            "{source}, by itself"
+        );
+    }
+    for (provisioner, expected) in [
+        ("kubernetes.io/aws-ebs", Some("ebs.csi.aws.com")),
+        ("kubernetes.io/vsphere-volume", None),
+        ("somebody/else", Some("somebody/else")),
+    ] {
+        let made = [
+            unbound("data", "old", "1Gi"),
+            storage("old", provisioner, "WaitForFirstConsumer"),
+        ];
+        let class = class(&data(), &made);
+        let found = class.attachments.first();
+        assert_eq!(
+            found.map(|attached| attached.driver.as_str()),
+            expected,
+            "{provisioner}"
+        );
     }
 }
 

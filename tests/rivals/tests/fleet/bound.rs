@@ -64,7 +64,6 @@ fn plain(
     pending: &Pending,
 ) -> (Vec<Sort>, Vec<Offer>, BTreeMap<u32, u32>) {
     let width = pending.requests.len() / pending.classes.len();
-    let templates = catalogue.templates.len();
     let total: u32 = pending.classes.iter().map(|class| class.unplaced).sum();
     let limits: BTreeMap<u32, u32> = (0..)
         .zip(&catalogue.groups)
@@ -73,7 +72,7 @@ fn plain(
         .collect();
     let column = |template: usize| -> Vec<u32> {
         (0..pending.classes.len())
-            .map(|class| pending.per_node[class * templates + template])
+            .map(|class| pending.per_node.pods(class, template))
             .collect()
     };
     let mut known: BTreeMap<(u64, Vec<u64>, Vec<u32>, Option<u32>), usize> = BTreeMap::new();
@@ -108,7 +107,7 @@ fn plain(
         let requests = pending.requests[row * width..(row + 1) * width].to_vec();
         let per_node = chosen
             .iter()
-            .map(|template| pending.per_node[row * templates + template])
+            .map(|template| pending.per_node.pods(row, *template))
             .collect();
         *sorts.entry((requests, per_node, lonely)).or_insert(0) += class.unplaced;
     }
