@@ -8,7 +8,7 @@ use crate::model::{
     ClassId, LabelSelector, Labels, NodeSelector, PodAffinityTerm, PodClass, Snapshot, SpreadConstraint,
     Toleration, WhenUnsatisfiable,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) type CounterId = u32;
 
@@ -332,7 +332,7 @@ fn relate(snapshot: &Snapshot, questions: &BTreeMap<Question, CounterId>, classe
             .push(id);
     }
     // Most selectors ask for one value of a label: whoever does not have it needs no closer look.
-    let (mut by_label, mut others) = (HashMap::<_, Vec<_>>::new(), Vec::new());
+    let (mut by_label, mut others) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
     for (question, counter) in questions {
         match question
             .selector()

@@ -7,7 +7,7 @@ use super::topology::{HOSTNAME_LABEL, node_label};
 use crate::decision::Cause;
 use crate::model::{ClassId, Labels, NodeSelector, NodeSelectorTerm, Snapshot, Taint, TaintEffect};
 use crate::rules::{self, NodeView};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 pub(crate) type ShapeId = u32;
@@ -55,7 +55,7 @@ impl Shapes {
         let mut builder = Builder {
             spoken_of: Spoken::new(snapshot),
             shapes: Vec::new(),
-            known: HashMap::new(),
+            known: BTreeMap::new(),
             traits: Vec::new(),
         };
         let nodes = snapshot.nodes.iter();
@@ -130,7 +130,7 @@ struct Builder<'a> {
     spoken_of: Spoken<'a>,
     shapes: Vec<Shape>,
     /// By what tells nodes apart, in a row.
-    known: HashMap<Vec<Option<&'a str>>, ShapeId>,
+    known: BTreeMap<Vec<Option<&'a str>>, ShapeId>,
     traits: Vec<Option<&'a str>>,
 }
 

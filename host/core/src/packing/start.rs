@@ -11,7 +11,7 @@ use super::state::Standing;
 use super::tables::Tables;
 use super::topology::DomainId;
 use crate::model::{NodeId, NodeState, Snapshot};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl State {
@@ -82,7 +82,7 @@ impl State {
         }
         let hostname = tables.topology.hostname;
         let mut kinds: Vec<Vec<NodeId>> = Vec::new();
-        let mut known: HashMap<(Standing, ShapeId, Vec<Option<DomainId>>), usize> = HashMap::new();
+        let mut known: BTreeMap<(Standing, ShapeId, Vec<Option<DomainId>>), usize> = BTreeMap::new();
         for (id, standing) in (0..).zip(&self.standing) {
             let mut domains = self.node_domains(id).to_vec();
             if let Some(key) = hostname {

@@ -1,7 +1,7 @@
 //! Topology domains by number: what value a node has for each key that some rule speaks of.
 
 use crate::model::{Node, NodeState, Snapshot};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The label that tells nodes apart.
 pub const HOSTNAME_LABEL: &str = "kubernetes.io/hostname";
@@ -29,7 +29,7 @@ impl Topology {
     pub(crate) fn new(snapshot: &Snapshot) -> Self {
         let keys: Vec<String> = keys_in_rules(snapshot).into_iter().map(str::to_owned).collect();
         let hostname = keys.iter().position(|key| key == HOSTNAME_LABEL);
-        let mut values: Vec<HashMap<&str, DomainId>> = vec![HashMap::new(); keys.len()];
+        let mut values: Vec<BTreeMap<&str, DomainId>> = vec![BTreeMap::new(); keys.len()];
         let mut number = |key: KeyId, value| {
             let next = DomainId::try_from(values[key].len()).unwrap_or(NOWHERE);
             *values[key].entry(value).or_insert(next)
