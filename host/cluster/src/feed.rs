@@ -126,6 +126,10 @@ pub struct Feed {
     synced: watch::Sender<usize>,
 }
 
+/// How many objects are listed at a time. A page is held as text and as objects before the index takes what it needs of
+/// it, and the room that this took stays with the process.
+const PAGE: u32 = 100;
+
 impl Feed {
     pub fn new(index: Arc<Index>) -> Arc<Self> {
         Arc::new(Self {
@@ -143,7 +147,7 @@ impl Feed {
 
     /// Starts every watch. They end with the token.
     pub fn spawn(self: &Arc<Self>, client: &Client, shutdown: &CancellationToken) {
-        let every = watcher::Config::default;
+        let every = || watcher::Config::default().page_size(PAGE);
         let running = every().fields("status.phase!=Succeeded,status.phase!=Failed");
         self.watch::<Pod>(client, Kind::Pod, running, shutdown, |object| {
             Change::Pod(Arc::new(object))

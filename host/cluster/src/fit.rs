@@ -27,7 +27,7 @@ impl Fit {
         let nodes = || (0..).take(snapshot.nodes.len());
         let mut of_classes: BTreeMap<ClassId, Verdicts> = BTreeMap::new();
         let mut fit = Self::default();
-        for (id, pod) in (0..).zip(&snapshot.pods).filter(|(_, pod)| pod.node.is_none()) {
+        for (id, pod) in (0..).zip(&snapshot.pods) {
             // A node that is promised to the pod is open to it, and not to others of its class.
             let own: Option<Verdicts> = pod
                 .nominated

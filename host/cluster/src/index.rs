@@ -1,25 +1,27 @@
 //! The index: the cluster as far as decisions need it, folded from watch events.
 
 mod attached;
+mod classes;
 mod dependents;
+mod pods;
 
-use crate::convert::{
-    Judgement, Surroundings, attach_limits, health, is_ready, movability, pod_class, protection, taints_of,
-    unschedulable_since,
-};
+use crate::convert::{Surroundings, attach_limits, is_ready, protection, taints_of};
 use crate::feed::{Change, Kind};
 use autoscaler_api::{AutoscalerConfig, NodeGroup, Rebalance, ScalingPolicy, VPSieNode};
 use autoscaler_core::model::{
-    AttachLimits, Health, Labels, Movability, PodClass, PodKey, ResourceNames, Resources, Taint,
+    AttachLimits, Labels, Movability, PodKey, Residents, ResourceNames, Resources, Taint,
 };
+use classes::Classes;
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use parking_lot::{RwLock, RwLockReadGuard};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::watch;
+
+pub(crate) use pods::{Place, PodEntry};
 
 /// Namespace (empty for cluster-scoped objects) and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,26 +57,10 @@ impl std::fmt::Display for ObjectKey {
     }
 }
 
-/// A pod as the index keeps it.
-#[derive(Clone, Debug)]
-pub(crate) struct PodEntry {
-    pub(crate) uid: String,
-    pub(crate) class: Arc<PodClass>,
-    pub(crate) node: Option<String>,
-    pub(crate) owner: Option<String>,
-    pub(crate) movability: Judgement,
-    pub(crate) health: Health,
-    pub(crate) unschedulable_since_ms: Option<i64>,
-    /// The node that the scheduler makes room on for the waiting pod.
-    pub(crate) nominated: Option<String>,
-    /// Kept only where the class depends on volumes or namespaces.
-    raw: Option<Box<dependents::Raw>>,
-}
-
 /// A node as the index keeps it.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeEntry {
-    pub(crate) labels: Labels,
+    pub(crate) labels: Arc<Labels>,
     pub(crate) taints: Vec<Taint>,
     pub(crate) allocatable: Resources,
     pub(crate) unschedulable: bool,
@@ -95,11 +81,18 @@ pub(crate) struct State {
     /// Pods that choose namespaces by their labels.
     by_namespace: BTreeSet<PodKey>,
     /// Limits of the CSI drivers, by node.
-    pub(crate) attach_limits: BTreeMap<String, AttachLimits>,
+    pub(crate) attach_limits: BTreeMap<String, Arc<AttachLimits>>,
     pub(crate) attached: attached::Attached,
-    pub(crate) pods: BTreeMap<PodKey, PodEntry>,
+    /// All pods; their order matters only among those that wait.
+    pub(crate) pods: HashMap<PodKey, PodEntry>,
     pub(crate) nodes: BTreeMap<String, NodeEntry>,
-    pub(crate) pods_by_node: BTreeMap<String, BTreeSet<PodKey>>,
+    /// Pods that have no node yet.
+    pub(crate) waiting: BTreeSet<PodKey>,
+    /// How many of them the scheduler calls unschedulable.
+    unschedulable: usize,
+    /// Pods that have one, by its name.
+    pub(crate) residents: BTreeMap<Arc<str>, Arc<Residents>>,
+    pub(crate) classes: Classes,
     pub(crate) budgets: BTreeMap<ObjectKey, Arc<PodDisruptionBudget>>,
     pub(crate) daemon_sets: BTreeMap<ObjectKey, Arc<DaemonSet>>,
     pub(crate) node_groups: BTreeMap<ObjectKey, Arc<NodeGroup>>,
@@ -109,7 +102,6 @@ pub(crate) struct State {
     pub(crate) configs: BTreeMap<ObjectKey, Arc<AutoscalerConfig>>,
     policies: BTreeMap<ObjectKey, Arc<ScalingPolicy>>,
     rebalances: BTreeMap<ObjectKey, Arc<Rebalance>>,
-    classes: BTreeSet<Arc<PodClass>>,
 }
 
 /// The folded cluster, with a signal that something changed.
@@ -219,21 +211,15 @@ impl Index {
     pub fn pods_on(&self, node: &str) -> Vec<(PodKey, Movability)> {
         let now_ms = (self.now)().as_millisecond();
         let state = self.read();
-        let keys = state.pods_by_node.get(node).into_iter().flatten();
-        keys.filter_map(|key| Some((key.clone(), state.pods.get(key)?.movability.at(now_ms).clone())))
+        let pods = state.residents_of(node).into_iter().flat_map(|pods| pods.iter());
+        pods.map(|pod| (pod.key.clone(), pod.judgement.at(now_ms).clone()))
             .collect()
     }
 
     /// Number of pods that are bound, and of those that the scheduler calls unschedulable.
     pub fn pod_counts(&self) -> (usize, usize) {
         let state = self.read();
-        let bound = state.pods.values().filter(|pod| pod.node.is_some()).count();
-        let waiting = state
-            .pods
-            .values()
-            .filter(|pod| pod.unschedulable_since_ms.is_some())
-            .count();
-        (bound, waiting)
+        (state.pods.len() - state.waiting.len(), state.unschedulable)
     }
 }
 
@@ -265,7 +251,7 @@ impl State {
             }
             Change::CsiNode(object) => {
                 self.attach_limits
-                    .insert(object.name_any(), attach_limits(object));
+                    .insert(object.name_any(), Arc::new(attach_limits(object)));
             }
             Change::CsiDriver(object) => {
                 let concerned = self.around.set_driver(&object.name_any(), Some(object));
@@ -356,108 +342,11 @@ impl State {
         }
     }
 
-    fn apply_pod(&mut self, pod: &Pod, now_ms: i64) {
-        let key = PodKey {
-            namespace: pod.namespace().unwrap_or_default(),
-            name: pod.name_any(),
-        };
-        // A pod that is on its way out of a node still holds its room; a waiting one that is deleted needs none.
-        let node = pod
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.node_name.clone())
-            .filter(|name| !name.is_empty());
-        let status = pod.status.as_ref();
-        let phase = status.and_then(|status| status.phase.as_deref());
-        let finished = matches!(phase, Some("Succeeded" | "Failed"));
-        if finished || (node.is_none() && pod.metadata.deletion_timestamp.is_some()) {
-            return self.remove_pod(&key, now_ms);
-        }
-        let raw = self.note_dependence(&key, pod);
-        let nominated = status.and_then(|status| status.nominated_node_name.clone());
-        let class = pod_class(pod, &mut self.resources, &self.around);
-        let class = self.intern(class);
-        let owner = pod
-            .metadata
-            .owner_references
-            .iter()
-            .flatten()
-            .find(|owner| owner.controller == Some(true));
-        let entry = PodEntry {
-            uid: pod.uid().unwrap_or_default(),
-            class,
-            owner: owner.map(|owner| format!("{}/{}", owner.kind, owner.name)),
-            movability: movability(pod),
-            health: health(pod),
-            unschedulable_since_ms: node.is_none().then(|| unschedulable_since(pod)).flatten(),
-            nominated: nominated.filter(|name| !name.is_empty() && node.is_none()),
-            raw,
-            node: node.clone(),
-        };
-        let before = self.pods.insert(key.clone(), entry);
-        let had_claims = before.as_ref().is_some_and(PodEntry::has_claims);
-        let before = before.and_then(|before| before.node);
-        if had_claims || self.pods.get(&key).is_some_and(PodEntry::has_claims) {
-            for node in before.iter().chain(&node) {
-                self.count_lingering(node);
-            }
-        }
-        if before != node {
-            if let Some(before) = before {
-                self.leave(&before, &key, now_ms);
-            }
-            if let Some(node) = node {
-                self.pods_by_node.entry(node.clone()).or_default().insert(key);
-                self.refresh_idle(&node, now_ms);
-            }
-        } else if let Some(node) = node {
-            self.refresh_idle(&node, now_ms);
-        }
-    }
-
-    fn remove_pod(&mut self, key: &PodKey, now_ms: i64) {
-        self.forget_dependence(key);
-        let Some(pod) = self.pods.remove(key) else {
-            return;
-        };
-        if let Some(node) = &pod.node {
-            self.leave(node, key, now_ms);
-            if pod.has_claims() {
-                self.count_lingering(node);
-            }
-        }
-    }
-
-    fn leave(&mut self, node: &str, key: &PodKey, now_ms: i64) {
-        if let Some(pods) = self.pods_by_node.get_mut(node) {
-            pods.remove(key);
-            if pods.is_empty() {
-                self.pods_by_node.remove(node);
-            }
-        }
-        self.refresh_idle(node, now_ms);
-    }
-
-    /// A node is idle while nothing on it would have to move.
-    fn refresh_idle(&mut self, node: &str, now_ms: i64) {
-        let keys = self.pods_by_node.get(node).into_iter().flatten();
-        let busy = keys
-            .filter_map(|key| self.pods.get(key))
-            .any(|pod| !pod.movability.is_ignored());
-        if let Some(entry) = self.nodes.get_mut(node) {
-            entry.idle_since_ms = if busy {
-                None
-            } else {
-                entry.idle_since_ms.or(Some(now_ms))
-            };
-        }
-    }
-
     fn apply_node(&mut self, node: &Arc<Node>, now_ms: i64) {
         let name = node.name_any();
         let idle_since_ms = self.nodes.get(&name).and_then(|entry| entry.idle_since_ms);
         let entry = NodeEntry {
-            labels: node.labels().clone(),
+            labels: Arc::new(node.labels().clone()),
             taints: taints_of(node),
             allocatable: crate::convert::allocatable(node, &mut self.resources),
             unschedulable: node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true),
@@ -474,19 +363,6 @@ impl State {
         };
         self.nodes.insert(name.clone(), entry);
         self.refresh_idle(&name, now_ms);
-    }
-
-    fn intern(&mut self, class: PodClass) -> Arc<PodClass> {
-        if let Some(known) = self.classes.get(&class) {
-            return known.clone();
-        }
-        // Shapes come and go with rollouts; forget those that no pod has any more before the set grows.
-        if self.classes.len() > 2 * self.pods.len() + 64 {
-            self.classes.retain(|class| Arc::strong_count(class) > 1);
-        }
-        let class = Arc::new(class);
-        self.classes.insert(class.clone());
-        class
     }
 }
 

@@ -1,7 +1,7 @@
 //! What stands beside pods, told in any order: the classes of the pods that it concerns follow.
 
 use crate::{Change, Index, Inputs, Kind, ObjectKey};
-use autoscaler_core::model::{Pod, PodClass, Snapshot};
+use autoscaler_core::model::{ClassId, NodeId, PodClass, Resident, Snapshot};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -28,17 +28,36 @@ fn change(object: &Value) -> Change {
     }
 }
 
+/// The snapshot, the numbers of classes aside that depend on the history of the index.
 fn snapshot(index: &Index) -> Snapshot {
-    index.snapshot(&Inputs::default())
+    let mut snapshot = index.snapshot(&Inputs::default());
+    for at in 0..snapshot.nodes.len() {
+        let residents = snapshot.nodes[at].residents.iter();
+        let renumbered = residents.map(|pod| {
+            let class = snapshot.class_of(pod.class);
+            Arc::new(Resident { class, ..pod.clone() })
+        });
+        snapshot.nodes[at].residents = Arc::new(renumbered.collect());
+    }
+    snapshot.class_ids.clear();
+    snapshot
 }
 
 fn class_of(snapshot: &Snapshot, name: &str) -> PodClass {
-    let pod = pod_of(snapshot, name).unwrap();
-    snapshot.classes[pod.class as usize].clone()
+    let (_, class) = pod_of(snapshot, name).unwrap();
+    PodClass::clone(&snapshot.classes[class as usize])
 }
 
-fn pod_of<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a Pod> {
-    snapshot.pods.iter().find(|pod| pod.key.name == name)
+/// What a pod was promised, and its class.
+fn pod_of(snapshot: &Snapshot, name: &str) -> Option<(Option<NodeId>, ClassId)> {
+    let waiting = snapshot
+        .pods
+        .iter()
+        .map(|pod| (&pod.key, (pod.nominated, pod.class)));
+    let residents = snapshot.nodes.iter().flat_map(|node| node.residents.iter());
+    let running = residents.map(|pod| (&pod.key, (None, snapshot.class_of(pod.class))));
+    let mut all = waiting.chain(running);
+    all.find(|(key, _)| key.name == name).map(|(_, found)| found)
 }
 
 /// A waiting pod of the namespace `ns`.
@@ -358,7 +377,7 @@ fn what_becomes_of_pods() {
         fate(&mut pod);
         let snapshot = snapshot(&told(&[node("n"), pod]));
         let found = pod_of(&snapshot, "web")
-            .map(|pod| (pod.nominated, snapshot.classes[pod.class as usize].terminating));
+            .map(|(nominated, class)| (nominated, snapshot.classes[class as usize].terminating));
         assert_eq!(found, expected, "{why}");
     }
 }
@@ -374,11 +393,11 @@ fn nodes_have_the_limits_of_their_drivers() {
     for things in orders(&[node("n"), limits("n", &drivers)]) {
         let index = told(&things);
         assert_eq!(
-            snapshot(&index).nodes[0].attach_limits,
+            *snapshot(&index).nodes[0].attach_limits,
             [("csi".to_owned(), 8)].into()
         );
         index.apply(&Change::Gone(Kind::CsiNode, ObjectKey::new("", "n")));
-        assert_eq!(snapshot(&index).nodes[0].attach_limits, [].into());
+        assert_eq!(*snapshot(&index).nodes[0].attach_limits, [].into());
     }
 }
 

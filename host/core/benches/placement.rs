@@ -3,7 +3,7 @@
 use autoscaler_core::decision::questions;
 use autoscaler_core::model::{
     AttachLimits, Group, Health, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey,
-    Resources, Snapshot, SpreadConstraint, Template, WhenUnsatisfiable,
+    Resident, Resources, Snapshot, SpreadConstraint, Template, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::place_pending;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -60,26 +60,32 @@ fn zone(number: u32) -> Labels {
 
 /// `nodes` half-full nodes of 8 cores and `pods` waiting pods.
 fn cluster(nodes: u32, pods: u32) -> Arc<Snapshot> {
-    let pod = |number: u32, node: Option<u32>| Pod {
-        key: PodKey {
-            namespace: "default".into(),
-            name: format!("pod-{number:06}"),
-        },
+    let key = |number: u32| PodKey {
+        namespace: "default".into(),
+        name: format!("pod-{number:06}"),
+    };
+    let pod = |number: u32| Pod {
+        key: key(number),
         uid: number.to_string(),
         class: number % CLASSES,
-        node,
         nominated: None,
         owner: None,
-        movability: Movability::Moves,
-        health: Health::Ready,
-        unschedulable_since_ms: node.is_none().then_some(0),
+        unschedulable_since_ms: Some(0),
+    };
+    let resident = |number: u32| {
+        Arc::new(Resident {
+            key: key(number),
+            class: number % CLASSES,
+            judgement: Movability::Moves.into(),
+            health: Health::Ready,
+        })
     };
     let node = |number: u32| Node {
         name: format!("node-{number:05}"),
-        labels: zone(number),
+        labels: Arc::new(zone(number)),
         taints: Vec::new(),
         allocatable: resources(8000, 32),
-        attach_limits: AttachLimits::new(),
+        attach_limits: Arc::default(),
         unschedulable: false,
         state: NodeState::Ready,
         group: Some(0),
@@ -89,6 +95,7 @@ fn cluster(nodes: u32, pods: u32) -> Arc<Snapshot> {
         idle_since_ms: None,
         protected: None,
         hourly_micros: 100,
+        residents: Arc::new((0..5).map(|at| resident(number + at * nodes)).collect()),
     };
     let template = |number: u32| Template {
         group: 0,
@@ -121,13 +128,10 @@ fn cluster(nodes: u32, pods: u32) -> Arc<Snapshot> {
         last_scale_down_ms: None,
         annotations: Labels::new(),
     };
-    let bound = (0..nodes * 5).map(|number| pod(number, Some(number % nodes.max(1))));
     Arc::new(Snapshot {
-        classes: (0..CLASSES).map(class).collect(),
+        classes: (0..CLASSES).map(class).map(Arc::new).collect(),
         nodes: (0..nodes).map(node).collect(),
-        pods: bound
-            .chain((0..pods).map(|number| pod(nodes * 5 + number, None)))
-            .collect(),
+        pods: (0..pods).map(|number| pod(nodes * 5 + number)).collect(),
         groups: vec![group],
         templates: (0..TEMPLATES).map(template).collect(),
         ..Snapshot::default()

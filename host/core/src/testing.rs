@@ -2,8 +2,8 @@
 
 use crate::model::{
     AttachLimits, ClassId, Group, GroupId, Health, LabelSelector, Labels, Movability, Node, NodeId,
-    NodeState, Pod, PodClass, PodKey, Resources, Snapshot, Taint, TaintEffect, Template, TemplateId,
-    Toleration, TolerationOperator,
+    NodeState, Pod, PodClass, PodKey, Resident, Resources, Snapshot, Taint, TaintEffect, Template,
+    TemplateId, Toleration, TolerationOperator,
 };
 use crate::packing::State;
 use std::sync::Arc;
@@ -73,6 +73,8 @@ impl PodClass {
 #[derive(Default)]
 pub(crate) struct Cluster {
     pub(crate) snapshot: Snapshot,
+    /// How many pods there have been.
+    pods: usize,
 }
 
 impl Cluster {
@@ -84,7 +86,7 @@ impl Cluster {
     pub(crate) fn labelled(&mut self, name: &str, cpu_milli: i64, pairs: &[(&str, &str)]) -> NodeId {
         self.snapshot.nodes.push(Node {
             name: name.into(),
-            labels: labels(pairs),
+            labels: Arc::new(labels(pairs)),
             taints: Vec::new(),
             allocatable: Resources {
                 cpu_milli,
@@ -93,7 +95,7 @@ impl Cluster {
                 pods: 110,
                 extended: Vec::new(),
             },
-            attach_limits: AttachLimits::new(),
+            attach_limits: Arc::default(),
             unschedulable: false,
             state: NodeState::Ready,
             group: None,
@@ -103,6 +105,7 @@ impl Cluster {
             idle_since_ms: None,
             protected: None,
             hourly_micros: 0,
+            residents: Arc::default(),
         });
         NodeId::try_from(self.snapshot.nodes.len() - 1).unwrap()
     }
@@ -112,11 +115,11 @@ impl Cluster {
         let offered = self.snapshot.templates[template as usize].clone();
         let id = self.node(name, 0);
         let node = &mut self.snapshot.nodes[id as usize];
-        node.labels = offered.labels;
-        node.labels
-            .insert(crate::packing::HOSTNAME_LABEL.into(), name.into());
+        let mut labels = offered.labels;
+        labels.insert(crate::packing::HOSTNAME_LABEL.into(), name.into());
+        node.labels = Arc::new(labels);
         node.taints = offered.taints;
-        node.attach_limits = offered.attach_limits;
+        node.attach_limits = Arc::new(offered.attach_limits);
         node.allocatable = offered.allocatable;
         node.hourly_micros = offered.hourly_micros;
         (node.group, node.template) = (Some(offered.group), Some(template));
@@ -183,37 +186,72 @@ impl Cluster {
         TemplateId::try_from(self.snapshot.templates.len() - 1).unwrap()
     }
 
+    /// A class that is there already, to be changed.
+    pub(crate) fn class_mut(&mut self, class: ClassId) -> &mut PodClass {
+        Arc::make_mut(&mut self.snapshot.classes[class as usize])
+    }
+
     pub(crate) fn class(&mut self, class: PodClass) -> ClassId {
-        self.snapshot.classes.push(class);
+        self.snapshot.classes.push(Arc::new(class));
         ClassId::try_from(self.snapshot.classes.len() - 1).unwrap()
     }
 
-    /// A running pod that may move.
+    /// A running pod that may move, the last of its node by key.
     pub(crate) fn bound(&mut self, class: ClassId, node: NodeId) {
-        self.pod(class, Some(node));
+        let (key, _) = self.name();
+        let residents = Arc::make_mut(&mut self.snapshot.nodes[node as usize].residents);
+        residents.insert(Arc::new(Resident {
+            key,
+            class,
+            judgement: Movability::Moves.into(),
+            health: Health::Ready,
+        }));
     }
 
     /// Pods that the scheduler calls unschedulable.
     pub(crate) fn waiting(&mut self, class: ClassId, pods: usize) {
-        (0..pods).for_each(|_| self.pod(class, None));
+        for _ in 0..pods {
+            let (key, uid) = self.name();
+            self.snapshot.pods.push(Pod {
+                key,
+                uid,
+                class,
+                nominated: None,
+                owner: Some("ReplicaSet/web".into()),
+                unschedulable_since_ms: Some(self.snapshot.now_ms),
+            });
+        }
     }
 
-    fn pod(&mut self, class: ClassId, node: Option<NodeId>) {
-        let name = format!("pod-{:05}", self.snapshot.pods.len());
-        self.snapshot.pods.push(Pod {
-            uid: name.clone(),
-            key: PodKey {
-                namespace: "default".into(),
-                name,
+    /// Changes the `at`-th pod, by key, that runs on the node.
+    pub(crate) fn resident(&mut self, node: NodeId, at: usize, change: impl FnOnce(&mut Resident)) {
+        let residents = Arc::make_mut(&mut self.snapshot.nodes[node as usize].residents);
+        let mut pod = residents.iter().nth(at).unwrap().clone();
+        change(&mut pod);
+        residents.insert(Arc::new(pod));
+    }
+
+    /// Nobody runs and nobody waits.
+    pub(crate) fn no_pods(&mut self) {
+        self.snapshot.pods.clear();
+        self.snapshot
+            .nodes
+            .iter_mut()
+            .for_each(|node| node.residents = Arc::default());
+    }
+
+    /// Key and uid of the next pod.
+    fn name(&mut self) -> (PodKey, String) {
+        let name = format!("pod-{:05}", self.pods);
+        self.pods += 1;
+        let namespace = "default".into();
+        (
+            PodKey {
+                namespace,
+                name: name.clone(),
             },
-            class,
-            node,
-            nominated: None,
-            owner: Some("ReplicaSet/web".into()),
-            movability: Movability::Moves,
-            health: Health::Ready,
-            unschedulable_since_ms: node.is_none().then_some(self.snapshot.now_ms),
-        });
+            name,
+        )
     }
 
     pub(crate) fn shared(&self) -> Arc<Snapshot> {

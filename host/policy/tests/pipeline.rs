@@ -10,8 +10,8 @@ use autoscaler_core::decision::{
 };
 use autoscaler_core::model::{
     AttachLimits, Group, Health, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodAffinityTerm,
-    PodClass, PodKey, Resources, Snapshot, SpreadConstraint, Taint, TaintEffect, Template, Toleration,
-    TolerationOperator, WhenUnsatisfiable,
+    PodClass, PodKey, Resident, Residents, Resources, Snapshot, SpreadConstraint, Taint, TaintEffect,
+    Template, Toleration, TolerationOperator, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::{Placement, WhatIf, place_pending};
 use autoscaler_policy::{Binding, Decision};
@@ -76,24 +76,37 @@ fn class(cpu_milli: i64, tolerations: Vec<Toleration>) -> PodClass {
     }
 }
 
-fn pods(snapshot: &mut Snapshot, class: u32, count: u32, node: Option<u32>) {
+fn key(number: usize) -> PodKey {
+    PodKey {
+        namespace: "default".to_owned(),
+        name: format!("pod-{number:03}"),
+    }
+}
+
+/// Pods that wait.
+fn pods(snapshot: &mut Snapshot, class: u32, count: u32) {
     for _ in 0..count {
         let number = snapshot.pods.len();
         snapshot.pods.push(Pod {
-            key: PodKey {
-                namespace: "default".to_owned(),
-                name: format!("pod-{number:03}"),
-            },
+            key: key(number),
             uid: format!("uid-{number}"),
             class,
-            node,
             nominated: None,
             owner: Some("ReplicaSet/web".to_owned()),
-            movability: Movability::Moves,
-            health: Health::Ready,
-            unschedulable_since_ms: node.is_none().then_some(NOW - 1000),
+            unschedulable_since_ms: Some(NOW - 1000),
         });
     }
+}
+
+/// Pods of the first class that run on a node.
+fn running(count: usize) -> Arc<Residents> {
+    let pod = |number| Resident {
+        key: key(number),
+        class: 0,
+        judgement: Movability::Moves.into(),
+        health: Health::Ready,
+    };
+    Arc::new((0..count).map(|number| Arc::new(pod(number))).collect())
 }
 
 /// A plain group with two sizes and a tainted one; 21 plain pods, 4 that tolerate the taint (and request what
@@ -114,9 +127,9 @@ fn waiting() -> Arc<Snapshot> {
         now_ms: NOW,
         seed: 7,
         classes: vec![
-            class(900, vec![]),
-            class(10_000, vec![toleration]),
-            class(64_000, vec![]),
+            class(900, vec![]).into(),
+            class(10_000, vec![toleration]).into(),
+            class(64_000, vec![]).into(),
         ],
         groups: vec![group("plain", 10), group("special", 3)],
         templates: vec![
@@ -127,9 +140,9 @@ fn waiting() -> Arc<Snapshot> {
         removal_budget: 5,
         ..Snapshot::default()
     };
-    pods(&mut snapshot, 0, 21, None);
-    pods(&mut snapshot, 1, 4, None);
-    pods(&mut snapshot, 2, 1, None);
+    pods(&mut snapshot, 0, 21);
+    pods(&mut snapshot, 1, 4);
+    pods(&mut snapshot, 2, 1);
     Arc::new(snapshot)
 }
 
@@ -234,10 +247,10 @@ fn three_zones(full: u32) -> Snapshot {
             labels.insert("kubernetes.io/hostname".to_owned(), name.clone());
             snapshot.nodes.push(Node {
                 name: name.clone(),
-                labels,
+                labels: labels.into(),
                 taints: Vec::new(),
                 allocatable: size(0),
-                attach_limits: std::collections::BTreeMap::new(),
+                attach_limits: Arc::default(),
                 unschedulable: false,
                 state: NodeState::Ready,
                 group: Some(id),
@@ -247,6 +260,7 @@ fn three_zones(full: u32) -> Snapshot {
                 idle_since_ms: None,
                 protected: None,
                 hourly_micros: 100_000,
+                residents: Arc::default(),
             });
         }
         snapshot.templates.push(offered);
@@ -270,8 +284,8 @@ fn zonal_spread_gets_all_its_nodes_in_one_plan() {
             honor_affinity: true,
             honor_taints: false,
         }];
-        snapshot.classes.push(class);
-        pods(&mut snapshot, 0, 30, None);
+        snapshot.classes.push(class.into());
+        pods(&mut snapshot, 0, 30);
         let plan = plan_of(snapshot);
         assert_eq!(
             plan,
@@ -301,8 +315,8 @@ fn a_thousand_pods_that_keep_apart_get_a_thousand_nodes_in_one_plan() {
         namespaces: vec!["default".to_owned()],
         sought_everywhere: false,
     }];
-    snapshot.classes.push(class);
-    pods(&mut snapshot, 0, 1000, None);
+    snapshot.classes.push(class.into());
+    pods(&mut snapshot, 0, 1000);
     assert_eq!(plan_of(snapshot), (vec![(1, 1000)], 0));
 }
 
@@ -336,10 +350,10 @@ fn surplus_nodes_go_as_long_as_their_pods_find_a_place() {
     for (name, idle) in [("n0", false), ("n1", false), ("n2", false), ("n3", true)] {
         snapshot.nodes.push(Node {
             name: name.to_owned(),
-            labels: Labels::new(),
+            labels: Arc::default(),
             taints: Vec::new(),
             allocatable: size(8),
-            attach_limits: AttachLimits::new(),
+            attach_limits: Arc::default(),
             unschedulable: false,
             state: NodeState::Ready,
             group: Some(0),
@@ -349,10 +363,11 @@ fn surplus_nodes_go_as_long_as_their_pods_find_a_place() {
             idle_since_ms: idle.then_some(NOW - 30 * MINUTE),
             protected: None,
             hourly_micros: 70_000,
+            residents: Arc::default(),
         });
     }
     for (node, count) in [(0, 8), (1, 5), (2, 2)] {
-        pods(&mut snapshot, 0, count, Some(node));
+        snapshot.nodes[node].residents = running(count);
     }
     let snapshot = Arc::new(snapshot);
     let placement = place_pending(&snapshot);

@@ -6,7 +6,7 @@ use crate::quantities::Amount;
 use crate::storage;
 use anyhow::{Context, Result, bail};
 use autoscaler_cluster::{Change, Index, Inputs, ObjectKey, TemplateHealth, labels_of_new_node};
-use autoscaler_core::model::{ClassId, NodeId, PodKey, Resources, Snapshot, TemplateId};
+use autoscaler_core::model::{ClassId, NodeId, PodKey, Resident, Resources, Snapshot, TemplateId};
 use autoscaler_core::quantity;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,11 +60,21 @@ impl Scene {
 
     /// The class of the pods of this name.
     pub(crate) fn class(&self, name: &str) -> Result<ClassId> {
-        let named = |pod: &&autoscaler_core::model::Pod| self.name_of(&pod.key) == name;
-        let pod = self.snapshot.pods.iter().find(named);
-        Ok(pod
+        let snapshot = &self.snapshot;
+        let waiting = snapshot.pods.iter().map(|pod| (&pod.key, pod.class));
+        let running = self
+            .residents()
+            .map(|(_, pod)| (&pod.key, snapshot.class_of(pod.class)));
+        let found = waiting.chain(running).find(|(key, _)| self.name_of(key) == name);
+        Ok(found
             .with_context(|| format!("the snapshot has no pod {name:?}"))?
-            .class)
+            .1)
+    }
+
+    /// The pods that run, each with its node.
+    pub(crate) fn residents(&self) -> impl Iterator<Item = (NodeId, &Resident)> {
+        let nodes = (0..).zip(&self.snapshot.nodes);
+        nodes.flat_map(|(id, node)| node.residents.iter().map(move |pod| (id, pod)))
     }
 
     pub(crate) fn node(&self, name: &str) -> Result<NodeId> {

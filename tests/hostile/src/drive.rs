@@ -1,10 +1,12 @@
 //! From bytes through everything that reads them.
 
-use crate::objects;
 use crate::values::Dice;
+use crate::{objects, plans};
 use arbitrary::Unstructured;
 use autoscaler_cluster::{Change, Index, Inputs, Kind, ObjectKey, Offering};
-use autoscaler_core::decision::{Addition, Cause, Oracle, Question, WhatIfQuestion, questions};
+use autoscaler_core::decision::{
+    Addition, Cause, Oracle, Plan, Question, WhatIfQuestion, check_growth, check_removals, questions,
+};
 use autoscaler_core::model::{ClassId, NodeId, Resources, Snapshot, TemplateId};
 use autoscaler_core::packing::{Placement, State, WhatIf, place_pending};
 use autoscaler_core::quantity::{parse_milli, parse_units};
@@ -49,13 +51,40 @@ pub fn quantity(text: &str) {
 /// Where an answer contradicts another, or a step that was taken back left something behind.
 pub fn snapshot(bytes: &[u8]) -> usize {
     let mut dice = Dice(Unstructured::new(bytes));
+    let placement = place_pending(&Arc::new(observed(&mut dice)));
+    ask(&placement);
+    steps_can_be_taken_back(&placement, &mut dice)
+}
+
+/// Makes objects of the bytes, and lets the checkers judge a plan that is made of them too.
+///
+/// # Panics
+/// Where a checked plan exceeds a limit, or names what does not exist.
+pub fn plan(bytes: &[u8]) {
+    let mut dice = Dice(Unstructured::new(bytes));
+    let purchases = Plan::propose(plans::purchases(&mut dice).unwrap_or_default());
+    let removals = Plan::propose(plans::removals(&mut dice).unwrap_or_default());
+    let snapshot = Arc::new(observed(&mut dice));
+    let mut placement = place_pending(&snapshot);
+    if let Ok(plan) = check_growth(&placement, purchases, &|_| true) {
+        plans::within_limits(&snapshot, &plan);
+        placement.accept(&plan);
+    }
+    let placement = place_pending(&snapshot);
+    if let Ok(plan) = check_removals(&placement, removals) {
+        plans::within_limits(&snapshot, &plan);
+    }
+}
+
+/// The snapshot of objects that the bytes make.
+fn observed(dice: &mut Dice<'_>) -> Snapshot {
     let index = Index::new(Arc::new(|| jiff::Timestamp::UNIX_EPOCH));
     for _ in 0..MOST_OBJECTS {
         if dice.0.is_empty() {
             break;
         }
         // What the bytes do not suffice for, and what kube could not decode either, does not arrive.
-        let Ok((kind, object)) = objects::object(&mut dice) else {
+        let Ok((kind, object)) = objects::object(dice) else {
             break;
         };
         if let Some(change) = change(kind, object) {
@@ -69,9 +98,7 @@ pub fn snapshot(bytes: &[u8]) -> usize {
     }
     let snapshot = index.snapshot(&inputs());
     consistent(&snapshot);
-    let placement = place_pending(&Arc::new(snapshot));
-    ask(&placement);
-    steps_can_be_taken_back(&placement, &mut dice)
+    snapshot
 }
 
 fn change(kind: &str, object: Value) -> Option<Change> {
@@ -132,8 +159,16 @@ fn inputs() -> Inputs {
 fn consistent(snapshot: &Snapshot) {
     for pod in &snapshot.pods {
         assert!((pod.class as usize) < snapshot.classes.len());
-        assert!(pod.node.is_none_or(|node| (node as usize) < snapshot.nodes.len()));
+        assert!(
+            pod.nominated
+                .is_none_or(|node| (node as usize) < snapshot.nodes.len())
+        );
     }
+    for pod in snapshot.nodes.iter().flat_map(|node| node.residents.iter()) {
+        assert!((snapshot.class_of(pod.class) as usize) < snapshot.classes.len());
+    }
+    let sorted = snapshot.classes.is_sorted_by(|one, other| one < other);
+    assert!(sorted, "classes are in order, each once");
     for template in &snapshot.templates {
         assert!((template.group as usize) < snapshot.groups.len());
     }

@@ -5,6 +5,7 @@
 
 mod drive;
 mod objects;
+mod plans;
 mod values;
 
-pub use drive::{quantity, snapshot};
+pub use drive::{plan, quantity, snapshot};

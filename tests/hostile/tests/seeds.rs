@@ -50,6 +50,14 @@ fn hostile_objects_break_nothing() {
 }
 
 #[test]
+fn hostile_plans_break_nothing() {
+    for seed in seeds() {
+        let _witness = Witness(format!("seed {seed}"));
+        hostile_objects::plan(&bytes(seed, LONGEST));
+    }
+}
+
+#[test]
 fn hostile_texts_break_nothing() {
     const TEXTS: u64 = 10_000;
     const LETTERS: &[u8] = b"0123456789.+-eEinumkKMGTP";
@@ -67,13 +75,14 @@ fn hostile_texts_break_nothing() {
 fn the_inputs_in_files_break_nothing() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
     let mut tried = 0;
-    for entry in ["quantity", "snapshot"] {
+    for entry in ["quantity", "snapshot", "plan"] {
         for file in std::fs::read_dir(folder.join(entry)).unwrap() {
             let path = file.unwrap().path();
             let _witness = Witness(path.display().to_string());
             let bytes = std::fs::read(&path).unwrap();
             match entry {
                 "quantity" => hostile_objects::quantity(&String::from_utf8_lossy(&bytes)),
+                "plan" => hostile_objects::plan(&bytes),
                 _ => {
                     hostile_objects::snapshot(&bytes);
                 }

@@ -9,9 +9,9 @@ use autoscaler_core::decision::{
     Action, Answer, Checked, Plan, check_answer, check_growth, check_removals, propose_growth,
     propose_removals, questions,
 };
-use autoscaler_core::model::{ClassId, NodeId, PodId, Snapshot, TemplateId};
+use autoscaler_core::model::{ClassId, Movability, NodeId, Snapshot, TemplateId};
 use autoscaler_core::packing::{Placement, place_pending};
-use autoscaler_workloads::{Assignment, Breach, Decision, Home, Verdict, validate};
+use autoscaler_workloads::{Assignment, Breach, Decision, Home, Verdict, Who, validate};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -208,11 +208,11 @@ fn moved(placement: &Placement, plan: &Plan<Checked>) -> Assignment {
             Action::Buy { .. } => None,
         })
         .collect();
-    let mut homeless: BTreeMap<ClassId, VecDeque<PodId>> = BTreeMap::new();
-    for (id, pod) in (0..).zip(&snapshot.pods) {
-        let moves = pod.movability == autoscaler_core::model::Movability::Moves;
-        if moves && pod.node.is_some_and(|node| removed.contains(&node)) {
-            homeless.entry(pod.class).or_default().push_back(id);
+    let mut homeless: BTreeMap<ClassId, VecDeque<Who>> = BTreeMap::new();
+    for (who, pod) in removed.iter().flat_map(|node| Who::on(snapshot, *node)) {
+        if *pod.judgement.at(snapshot.now_ms) == Movability::Moves {
+            let class = snapshot.class_of(pod.class);
+            homeless.entry(class).or_default().push_back(who);
         }
     }
     let mut homes = Vec::new();
@@ -234,18 +234,16 @@ fn moved(placement: &Placement, plan: &Plan<Checked>) -> Assignment {
 /// The snapshot when the plan has been carried out.
 fn after(snapshot: &Snapshot, plan: &Assignment) -> Snapshot {
     let mut next = snapshot.clone();
-    for (pod, home) in &plan.homes {
-        if let Home::Existing(node) = home {
-            next.pods[*pod as usize].node = Some(*node);
+    for (who, home) in &plan.homes {
+        if let (Who::Running(from, at), Home::Existing(to)) = (who, home) {
+            // What was left behind on a removed node (DaemonSet pods) goes with it.
+            let pod = snapshot.nodes[*from as usize].residents.iter_shared().nth(*at);
+            let residents = Arc::make_mut(&mut next.nodes[*to as usize].residents);
+            residents.extend(pod.cloned());
         }
     }
-    let mut numbers: Vec<Option<NodeId>> = Vec::with_capacity(snapshot.nodes.len());
-    let mut kept = 0;
-    for (id, node) in (0..).zip(&snapshot.nodes) {
-        let stays = !plan.removed.contains(&id);
-        numbers.push(stays.then_some(kept));
-        kept += NodeId::from(stays);
-        if let (false, Some(group)) = (stays, node.group) {
+    for node in &plan.removed {
+        if let Some(group) = snapshot.nodes[*node as usize].group {
             let group = &mut next.groups[group as usize];
             group.current = group.current.saturating_sub(1);
         }
@@ -253,13 +251,7 @@ fn after(snapshot: &Snapshot, plan: &Assignment) -> Snapshot {
     let mut number = 0;
     next.nodes.retain(|_| {
         number += 1;
-        numbers[number - 1].is_some()
+        !plan.removed.contains(&(number - 1))
     });
-    // What was left behind on a removed node (DaemonSet pods) goes with it.
-    next.pods
-        .retain(|pod| pod.node.is_none_or(|node| numbers[node as usize].is_some()));
-    for pod in &mut next.pods {
-        pod.node = pod.node.and_then(|node| numbers[node as usize]);
-    }
     next
 }

@@ -43,7 +43,7 @@ pub async fn ask(oracle: &Oracle, seed: u64, cluster: &Cluster) -> Result<Compar
         let waiting = snapshot
             .pods
             .iter()
-            .find(|known| known.node.is_none() && known.key.to_string() == *pod)
+            .find(|known| known.key.to_string() == *pod)
             .with_context(|| format!("{pod} waits"))?;
         let ours = state.fits(waiting.class, new);
         let scheduler = feasible.contains(NEW);

@@ -2,9 +2,10 @@
 
 use autoscaler_core::model::{
     AttachLimits, ClassId, Group, GroupId, Health, LabelSelector, Labels, Movability, Node, NodeId,
-    NodeState, Pod, PodClass, PodKey, Resources, Snapshot, Template, TemplateId,
+    NodeState, Pod, PodClass, PodKey, Resident, Resources, Snapshot, Template, TemplateId,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(crate) const HOSTNAME: &str = "kubernetes.io/hostname";
 pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
@@ -52,6 +53,8 @@ pub(crate) fn price(cores: i64, memory: i64) -> u64 {
 pub(crate) struct Cluster {
     pub(crate) snapshot: Snapshot,
     known: BTreeMap<PodClass, ClassId>,
+    /// How many pods there are.
+    pods: usize,
 }
 
 impl Cluster {
@@ -64,6 +67,7 @@ impl Cluster {
                 ..Snapshot::default()
             },
             known: BTreeMap::new(),
+            pods: 0,
         }
     }
 
@@ -121,10 +125,10 @@ impl Cluster {
         self.snapshot.nodes.push(Node {
             vpsie_node: Some(format!("default/{name}")),
             name,
-            labels,
+            labels: Arc::new(labels),
             taints: bought.taints.clone(),
             allocatable: bought.allocatable.clone(),
-            attach_limits: bought.attach_limits.clone(),
+            attach_limits: Arc::new(bought.attach_limits.clone()),
             unschedulable: false,
             state: NodeState::Ready,
             group: Some(bought.group),
@@ -133,6 +137,7 @@ impl Cluster {
             idle_since_ms: Some(NOW - 4 * HOUR),
             protected: None,
             hourly_micros: bought.hourly_micros,
+            residents: Arc::default(),
         });
         last(number + 1)
     }
@@ -142,7 +147,7 @@ impl Cluster {
         if let Some(known) = self.known.get(&class) {
             return *known;
         }
-        self.snapshot.classes.push(class.clone());
+        self.snapshot.classes.push(Arc::new(class.clone()));
         let id = last(self.snapshot.classes.len());
         self.known.insert(class, id);
         id
@@ -150,23 +155,31 @@ impl Cluster {
 
     /// A pod of the class on the node; without a node, one that the scheduler calls unschedulable.
     pub(crate) fn pod(&mut self, class: ClassId, node: Option<NodeId>) {
-        let name = format!("pod-{:06}", self.snapshot.pods.len());
+        let name = format!("pod-{:06}", self.pods);
+        self.pods += 1;
+        let uid = name.clone();
+        let key = PodKey {
+            namespace: "default".to_owned(),
+            name,
+        };
         if let Some(node) = node {
-            self.snapshot.nodes[node as usize].idle_since_ms = None;
+            let node = &mut self.snapshot.nodes[node as usize];
+            node.idle_since_ms = None;
+            Arc::make_mut(&mut node.residents).insert(Arc::new(Resident {
+                key,
+                class,
+                judgement: Movability::Moves.into(),
+                health: Health::Ready,
+            }));
+            return;
         }
         self.snapshot.pods.push(Pod {
-            uid: name.clone(),
-            key: PodKey {
-                namespace: "default".to_owned(),
-                name,
-            },
+            uid,
+            key,
             class,
-            node,
             nominated: None,
             owner: None,
-            movability: Movability::Moves,
-            health: Health::Ready,
-            unschedulable_since_ms: node.is_none().then_some(NOW - 1000),
+            unschedulable_since_ms: Some(NOW - 1000),
         });
     }
 }

@@ -11,7 +11,7 @@ mod draw;
 mod homogeneous;
 mod validator;
 
-pub use validator::{Assignment, Breach, Home, Rule, Verdict, validate};
+pub use validator::{Assignment, Breach, Home, Rule, Verdict, Who, validate};
 
 use autoscaler_core::model::Snapshot;
 
@@ -136,12 +136,8 @@ mod tests {
         ];
         for (id, waiting, running, nodes, templates) in expected {
             let snapshot = (find(id).unwrap().snapshot)();
-            let bound = snapshot.pods.iter().filter(|pod| pod.node.is_some()).count();
-            assert_eq!(
-                (snapshot.pods.len() - bound, bound),
-                (waiting, running),
-                "pods of {id}"
-            );
+            let bound = snapshot.nodes.iter().map(|node| node.residents.len()).sum();
+            assert_eq!((snapshot.pods.len(), bound), (waiting, running), "pods of {id}");
             assert_eq!(
                 (snapshot.nodes.len(), snapshot.templates.len()),
                 (nodes, templates),
@@ -159,8 +155,12 @@ mod tests {
     fn the_uneven_fleet_is_used_unevenly_and_legal() {
         let snapshot = consolidation::uneven();
         let mut cpu = vec![0; snapshot.nodes.len()];
-        for pod in &snapshot.pods {
-            cpu[pod.node.unwrap() as usize] += snapshot.classes[pod.class as usize].requests.cpu_milli;
+        for (cpu, node) in cpu.iter_mut().zip(&snapshot.nodes) {
+            let classes = node
+                .residents
+                .iter()
+                .map(|pod| &snapshot.classes[pod.class as usize]);
+            *cpu += classes.map(|class| class.requests.cpu_milli).sum::<i64>();
         }
         let share =
             |(used, node): (&i64, &autoscaler_core::model::Node)| used * 1000 / node.allocatable.cpu_milli;
@@ -172,12 +172,22 @@ mod tests {
 
         // Nobody has to move, so an empty plan says whether the fleet as drawn is sound; that its pods may be
         // where they are is seen when all of them are bound anew.
-        let homes: Vec<_> = (0..)
-            .zip(&snapshot.pods)
-            .map(|(id, pod)| (id, pod.node.unwrap()))
-            .collect();
-        let mut empty = snapshot;
-        empty.pods.iter_mut().for_each(|pod| pod.node = None);
+        let mut empty = snapshot.clone();
+        let mut homes = Vec::new();
+        for (id, node) in (0..).zip(&snapshot.nodes) {
+            for pod in node.residents.iter() {
+                homes.push((empty.pods.len() as u32, id));
+                empty.pods.push(autoscaler_core::model::Pod {
+                    key: pod.key.clone(),
+                    uid: pod.key.name.clone(),
+                    class: pod.class,
+                    nominated: None,
+                    owner: None,
+                    unschedulable_since_ms: None,
+                });
+            }
+            empty.nodes[id as usize].residents = std::sync::Arc::default();
+        }
         let anew = Assignment::growth(&empty, Vec::new(), &homes);
         let hard = |breaches: Vec<Breach>| {
             let of_order = |breach: &Breach| breach.rule != Rule::TopologySpread;

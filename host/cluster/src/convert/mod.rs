@@ -11,7 +11,7 @@ mod surroundings;
 mod volumes;
 
 pub(crate) use daemons::{daemon, daemon_runs_on};
-pub(crate) use movability::{Judgement, health, movability};
+pub(crate) use movability::{health, movability};
 pub use node::labels_of_new_node;
 pub(crate) use node::{allocatable, attach_limits, is_ready, protection, taints_of};
 pub(crate) use pod::{pod_class, selects_namespaces, unschedulable_since};

@@ -2,36 +2,12 @@
 
 use super::node::DO_NOT_DISRUPT;
 use autoscaler_api::duration::parse_duration;
-use autoscaler_core::model::{Health, Movability};
+use autoscaler_core::model::{Health, Judgement, Movability};
 use k8s_openapi::api::core::v1::{Pod, Volume};
 
 const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 const SAFE_VOLUMES: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 const MIRROR: &str = "kubernetes.io/config.mirror";
-
-/// The movability of a pod over time.
-#[derive(Clone, Debug)]
-pub(crate) struct Judgement {
-    lasting: Movability,
-    /// What holds before a moment, in milliseconds since the epoch. Few pods have one: the box keeps the others
-    /// small.
-    until: Option<Box<(i64, Movability)>>,
-}
-
-impl Judgement {
-    /// What holds at this time.
-    pub(crate) fn at(&self, now_ms: i64) -> &Movability {
-        match self.until.as_deref() {
-            Some((end, movability)) if now_ms < *end => movability,
-            _ => &self.lasting,
-        }
-    }
-
-    /// Whether the pod does not matter, at any time.
-    pub(crate) fn is_ignored(&self) -> bool {
-        self.lasting == Movability::Ignored
-    }
-}
 
 /// Judges one pod. The words are those that users of Cluster Autoscaler and Karpenter know.
 pub(crate) fn movability(pod: &Pod) -> Judgement {

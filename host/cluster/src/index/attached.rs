@@ -29,10 +29,10 @@ pub(crate) struct Attached {
 
 impl Attached {
     /// What is left of the limits of a node beside volumes that no pod there uses.
-    pub(crate) fn left_of(&self, limits: Option<&AttachLimits>, node: &str) -> AttachLimits {
+    pub(crate) fn left_of(&self, limits: Option<&Arc<AttachLimits>>, node: &str) -> Arc<AttachLimits> {
         let mut left = limits.cloned().unwrap_or_default();
         for (driver, volumes) in self.lingering.get(node).into_iter().flatten() {
-            if let Some(limit) = left.get_mut(driver) {
+            if let Some(limit) = Arc::make_mut(&mut left).get_mut(driver) {
                 *limit = limit.saturating_sub(*volumes);
             }
         }
@@ -133,7 +133,8 @@ impl State {
                 self.around.is_bound_to(&namespace, &name, &attachment.volume)
                     && self.around.pods_of(&namespace, &name).any(|pod| {
                         let pod = self.pods.get(pod);
-                        pod.is_some_and(|pod| pod.node.as_deref() == Some(&attachment.node))
+                        pod.and_then(|pod| pod.place.node())
+                            .is_some_and(|node| **node == *attachment.node)
                     })
             });
         (!used).then_some((&attachment.driver, &source.volume_handle))

@@ -74,11 +74,10 @@ impl State {
                 continue;
             };
             let class = pod_class(&pod, &mut self.resources, &self.around);
-            let class = self.intern(class);
-            if let Some(pod) = self.pods.get_mut(&key) {
-                pod.class = class;
-                nodes.extend(pod.node.clone().filter(|_| pod.has_claims()));
-            }
+            let class = self.classes.take(class);
+            self.reclassify(&key, class);
+            let pod = self.pods.get(&key).filter(|pod| pod.has_claims());
+            nodes.extend(pod.and_then(|pod| pod.place.node()).cloned());
         }
         for node in nodes {
             self.count_lingering(&node);

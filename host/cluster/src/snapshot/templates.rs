@@ -6,11 +6,10 @@ use crate::convert::{daemon, daemon_runs_on, labels_of_new_node};
 use crate::index::ObjectKey;
 use crate::inputs::Offering;
 use autoscaler_api::NodeGroup;
-use autoscaler_api::vpsie_node::Phase;
 use autoscaler_core::model::{AttachLimits, GroupId, Labels, Resources, Taint, Template, TemplateId};
 use std::cmp::Reverse;
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
     pub(super) fn daemons(&mut self) {
         let (names, around) = (&mut self.snapshot.resources, &self.state.around);
         let sets = self.state.daemon_sets.values();
@@ -30,13 +29,13 @@ impl Builder<'_> {
         starters
     }
 
-    pub(super) fn templates(&mut self, id: GroupId, key: &ObjectKey, object: &NodeGroup) {
+    pub(super) fn templates(&mut self, id: GroupId, key: &'a ObjectKey, object: &'a NodeGroup) {
         let spec = &object.spec;
         let preferred = spec
             .preferred_instance_type
             .as_ref()
             .filter(|name| spec.offering_ids.contains(name));
-        let names: Vec<&String> = if spec.allow_mixed_instances_or_default() {
+        let names: Vec<&'a String> = if spec.allow_mixed_instances_or_default() {
             spec.offering_ids.iter().collect()
         } else {
             preferred.or(spec.offering_ids.first()).into_iter().collect()
@@ -50,7 +49,7 @@ impl Builder<'_> {
             let taints: Vec<Taint> = taints
                 .filter(|taint| !passes(taint, &self.inputs.startup_taints))
                 .collect();
-            let learned = self.learned(key, name);
+            let learned = self.fleet.learned(key, name).cloned();
             let (mut allocatable, attach_limits) =
                 learned.unwrap_or_else(|| (estimate(offering, &self.inputs.reserved), AttachLimits::new()));
             let starters = self.starters(&labels, &taints, &mut allocatable);
@@ -62,7 +61,7 @@ impl Builder<'_> {
                 .cloned()
                 .unwrap_or_default();
             self.template_ids
-                .insert((id, name.clone()), self.snapshot.templates.len() as TemplateId);
+                .insert((id, name.as_str()), self.snapshot.templates.len() as TemplateId);
             self.snapshot.templates.push(Template {
                 group: id,
                 offering: name.clone(),
@@ -79,34 +78,6 @@ impl Builder<'_> {
                 backoff_until_ms: health.backoff_until_ms,
             });
         }
-    }
-
-    /// What a node of this group and offering really offers, where one has joined: the smallest of them.
-    fn learned(&self, group: &ObjectKey, offering: &str) -> Option<(Resources, AttachLimits)> {
-        let siblings = self.state.vpsie_nodes.iter().filter(|(key, node)| {
-            key.namespace == group.namespace
-                && node.spec.node_group_name == group.name
-                && node.spec.instance_type == offering
-                && node.phase() == Phase::Ready
-        });
-        let mut smallest: Option<Resources> = None;
-        let mut limits = AttachLimits::new();
-        for name in siblings.filter_map(|(_, node)| node.node_name()) {
-            let entry = self.state.nodes.get(name);
-            let Some(entry) = entry.filter(|entry| entry.allocatable.cpu_milli > 0) else {
-                continue;
-            };
-            for (driver, limit) in self.attach_limits(name) {
-                let known = limits.entry(driver).or_insert(limit);
-                *known = limit.min(*known);
-            }
-            smallest = smallest.into_iter().chain([entry.allocatable.clone()]).min();
-        }
-        Some((smallest?, limits))
-    }
-
-    pub(super) fn attach_limits(&self, node: &str) -> AttachLimits {
-        self.state.attach_limits.get(node).cloned().unwrap_or_default()
     }
 }
 

@@ -56,9 +56,8 @@ impl Scaling {
         self.last = Some((Instant::now(), snapshot.clone()));
         let futile = self.futile_pods(&snapshot);
         let growth = Self::compute(|| decide(&self.ctx, &snapshot, &futile));
-        let waiting = snapshot.pods.iter().filter(|pod| pod.node.is_none()).count();
         self.ctx.metrics.waiting_pods(
-            waiting,
+            snapshot.pods.len(),
             growth
                 .placement
                 .unplaced
@@ -108,7 +107,7 @@ impl Scaling {
             self.triggers = triggers;
             self.futile.forget();
         }
-        let waiting = || (0..).zip(&snapshot.pods).filter(|(_, pod)| pod.node.is_none());
+        let waiting = || (0..).zip(&snapshot.pods);
         let uids: BTreeSet<&str> = waiting().map(|(_, pod)| pod.uid.as_str()).collect();
         let idle: BTreeMap<&str, bool> = snapshot
             .nodes
@@ -139,6 +138,7 @@ fn same(one: &Snapshot, other: &Snapshot) -> bool {
     one.pods == other.pods
         && one.nodes == other.nodes
         && one.classes == other.classes
+        && one.class_ids == other.class_ids
         && one.groups == other.groups
         && one.templates == other.templates
         && one.max_cluster_nodes == other.max_cluster_nodes

@@ -25,7 +25,7 @@ impl Notices {
         answers: &BTreeMap<PodId, (&'static str, String)>,
     ) {
         let mut said = BTreeMap::new();
-        for pod in snapshot.pods.iter().filter(|pod| pod.node.is_none()) {
+        for pod in &snapshot.pods {
             if let Some(before) = self.said.remove(&pod.uid) {
                 said.insert(pod.uid.clone(), before);
             }

@@ -3,18 +3,20 @@
 //! As the eviction API counts: a pod that starts or is on its way out asks no budget, one that is not ready takes no room
 //! of a budget that spares such pods, and a pod of several budgets cannot be evicted.
 
-use crate::model::{ClassId, Health, Movability, NodeId, PodId, Snapshot};
+use crate::model::{ClassId, Health, Movability, NodeId, PodClass, PodKey, Residents, Snapshot};
 use crate::packing::State;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Why the pods of a node may not be disrupted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Objection {
     /// The pod itself forbids it, with its code and text.
-    Pod(PodId, String, String),
+    Pod(PodKey, String, String),
     /// This budget, by its number, allows no disruption now.
     NoRoom(usize),
     /// Several budgets claim the pod.
-    Several(PodId),
+    Several(PodKey),
 }
 
 /// Budgets with what is left of them.
@@ -26,7 +28,7 @@ pub(super) struct Budgets {
 
 impl Budgets {
     pub(super) fn new(snapshot: &Snapshot) -> Self {
-        let selecting = |class: &crate::model::PodClass| {
+        let selecting = |class: &Arc<PodClass>| {
             let budgets = snapshot.budgets.iter().enumerate().filter(|(_, budget)| {
                 budget.namespace == class.namespace
                     && budget
@@ -53,31 +55,52 @@ impl Budgets {
     /// The first pod or budget that forbids it.
     pub(super) fn claims(&self, state: &State, node: NodeId) -> Result<Vec<(usize, u32)>, Objection> {
         let snapshot = state.snapshot();
-        let mut claims: Vec<(usize, u32)> = Vec::new();
-        for id in state.residents(node) {
-            let pod = &snapshot.pods[*id as usize];
-            match &pod.movability {
-                Movability::Ignored => continue,
-                Movability::Blocks(code, text) => {
-                    return Err(Objection::Pod(*id, code.clone(), text.clone()));
+        let Some(residents) = snapshot.nodes.get(node as usize).map(|node| &*node.residents) else {
+            return Ok(Vec::new());
+        };
+        let asking = residents
+            .crowds()
+            .iter()
+            .filter(|crowd| crowd.moving > crowd.down);
+        let asking = asking.map(|crowd| (self.of_class(snapshot.class_of(crowd.class)), crowd));
+        if residents.may_block() || asking.clone().any(|(budgets, _)| budgets.len() > 1) {
+            self.first_objection(snapshot, residents)?;
+        }
+        let mut claims: BTreeMap<usize, u32> = BTreeMap::new();
+        for (budgets, crowd) in asking {
+            for budget in budgets {
+                let spared = match snapshot.budgets[*budget].spares_unready {
+                    true => crowd.unready,
+                    false => 0,
+                };
+                let pods = crowd.moving - crowd.down - spared;
+                if pods > 0 {
+                    *claims.entry(*budget).or_insert(0) += pods;
                 }
-                Movability::Moves if pod.health == Health::Down => continue,
+            }
+        }
+        match claims.keys().find(|budget| self.room[**budget] == 0) {
+            Some(budget) => Err(Objection::NoRoom(*budget)),
+            None => Ok(claims.into_iter().collect()),
+        }
+    }
+
+    /// The first pod that forbids the removal, be it by itself or because several budgets claim it.
+    fn first_objection(&self, snapshot: &Snapshot, residents: &Residents) -> Result<(), Objection> {
+        for pod in residents.iter() {
+            match pod.judgement.at(snapshot.now_ms) {
+                Movability::Ignored => {}
+                Movability::Blocks(code, text) => {
+                    return Err(Objection::Pod(pod.key.clone(), code.clone(), text.clone()));
+                }
+                Movability::Moves if pod.health == Health::Down => {}
+                Movability::Moves if self.of_class(snapshot.class_of(pod.class)).len() > 1 => {
+                    return Err(Objection::Several(pod.key.clone()));
+                }
                 Movability::Moves => {}
             }
-            match self.of_class(pod.class) {
-                [] => {}
-                [budget] if pod.health == Health::Unready && snapshot.budgets[*budget].spares_unready => {}
-                [budget] => match claims.iter_mut().find(|(known, _)| known == budget) {
-                    Some((_, pods)) => *pods += 1,
-                    None => claims.push((*budget, 1)),
-                },
-                _ => return Err(Objection::Several(*id)),
-            }
         }
-        match claims.iter().find(|(budget, _)| self.room[*budget] == 0) {
-            Some((budget, _)) => Err(Objection::NoRoom(*budget)),
-            None => Ok(claims),
-        }
+        Ok(())
     }
 
     /// Uses up what [`Self::claims`] granted, as far as there is: what is left is for other nodes of the plan.

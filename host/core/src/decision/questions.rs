@@ -8,9 +8,7 @@ use super::growth::{backs_off, cluster_room, group_room, held};
 use super::{
     Catalogue, ClassRow, Context, Fleet, GroupDemand, GroupRow, NodeFlags, Pending, Question, TemplateRow,
 };
-use crate::model::{
-    ClassId, GroupId, Labels, Movability, NodeId, NodeState, Resources, Snapshot, TemplateId,
-};
+use crate::model::{ClassId, GroupId, Labels, NodeId, NodeState, Resources, Snapshot, TemplateId};
 use crate::packing::{Placement, State, Unplaced, per_new_node, permille};
 
 /// Which node groups shall grow, for which pods? `partition` tells the groups that are asked about.
@@ -253,13 +251,10 @@ fn load(state: &State, node: NodeId) -> Load {
         requests: Resources::default(),
         pods: 0,
     };
-    let residents = state
-        .residents(node)
-        .iter()
-        .map(|pod| &snapshot.pods[*pod as usize]);
+    let residents = state.residents(node).iter();
     let residents = residents
-        .filter(|pod| pod.movability != Movability::Ignored)
-        .map(|pod| (pod.class, 1));
+        .filter(|pods| pods.moving > 0)
+        .map(|pods| (pods.class, pods.moving));
     for (class, pods) in residents.chain(state.arrivals(node).iter().copied()) {
         load.requests
             .add_scaled(&snapshot.classes[class as usize].requests, i64::from(pods));

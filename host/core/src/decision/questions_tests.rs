@@ -19,7 +19,7 @@ pub(super) fn cluster() -> Cluster {
     cluster.bound(running, node);
     let class = cluster.class(pod(1500));
     cluster.waiting(class, 5);
-    cluster.snapshot.pods[3].unschedulable_since_ms = Some(40_000);
+    cluster.snapshot.pods[2].unschedulable_since_ms = Some(40_000);
     cluster
 }
 
@@ -198,7 +198,11 @@ fn flags() {
             "protected",
         ),
         (
-            |cluster| cluster.snapshot.pods[0].movability = Movability::Blocks("X".into(), String::new()),
+            |cluster| {
+                cluster.resident(0, 0, |pod| {
+                    pod.judgement.lasting = Movability::Blocks("X".into(), String::new())
+                })
+            },
             flag(|f| f.blocked = true),
             "a pod that stays",
         ),

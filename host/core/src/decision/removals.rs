@@ -191,14 +191,11 @@ impl Trial<'_> {
     }
 
     fn explain(&self, objection: &Objection) -> Objected {
-        let key = |pod: &u32| &self.snapshot.pods[*pod as usize].key;
         match objection {
-            Objection::Pod(pod, code, text) => {
-                (NoteCode::BlockedByPod, format!("{}: {code}: {text}", key(pod)))
-            }
+            Objection::Pod(pod, code, text) => (NoteCode::BlockedByPod, format!("{pod}: {code}: {text}")),
             Objection::Several(pod) => (
                 NoteCode::SeveralBudgets,
-                format!("{} has more than one disruption budget", key(pod)),
+                format!("{pod} has more than one disruption budget"),
             ),
             Objection::NoRoom(budget) => {
                 let budget = &self.snapshot.budgets[*budget];

@@ -5,7 +5,8 @@ use crate::model::{
     DisruptionBudget, Health, Movability, NodeState, PodAffinityTerm, SpreadConstraint, WhenUnsatisfiable,
 };
 use crate::packing::place_pending;
-use crate::testing::{Cluster, labels, pod, selector, taint};
+use crate::testing::{Cluster, pod, selector, taint};
+use std::sync::Arc;
 
 fn remove(node: u32, batch: u32) -> Action {
     Action::Remove {
@@ -78,7 +79,7 @@ fn removals() {
         (
             |cluster| {
                 cluster.snapshot.groups[0].min = 2;
-                cluster.snapshot.pods.clear();
+                cluster.no_pods();
             },
             &[0, 1],
             &[0],
@@ -88,7 +89,7 @@ fn removals() {
         (
             |cluster| {
                 cluster.snapshot.removal_budget = 1;
-                cluster.snapshot.pods.clear();
+                cluster.no_pods();
             },
             &[1, 2],
             &[1],
@@ -133,8 +134,8 @@ fn removals() {
         (
             |cluster| {
                 cluster.snapshot.nodes[0].state = NodeState::Leaving;
-                for pod in 2..6 {
-                    cluster.snapshot.pods[pod].movability = Movability::Ignored;
+                for (node, pod) in [(1, 0), (1, 1), (2, 0), (2, 1)] {
+                    cluster.resident(node, pod, |pod| pod.judgement.lasting = Movability::Ignored);
                 }
                 let large = cluster.class(pod(3000));
                 cluster.bound(large, 0);
@@ -167,8 +168,9 @@ fn removals() {
         ),
         (
             |cluster| {
-                cluster.snapshot.pods[0].movability =
-                    Movability::Blocks("NotReplicated".into(), "bare".into())
+                cluster.resident(0, 0, |pod| {
+                    pod.judgement.lasting = Movability::Blocks("NotReplicated".into(), "bare".into())
+                })
             },
             &[0, 1],
             &[1],
@@ -177,11 +179,9 @@ fn removals() {
         ),
         (
             |cluster| {
-                cluster
-                    .snapshot
-                    .pods
-                    .iter_mut()
-                    .for_each(|pod| pod.movability = Movability::Ignored)
+                for (node, pod) in (0..3).flat_map(|node| [(node, 0), (node, 1)]) {
+                    cluster.resident(node, pod, |pod| pod.judgement.lasting = Movability::Ignored);
+                }
             },
             &[0, 1, 2],
             &[0, 1, 2],
@@ -215,8 +215,8 @@ fn removals() {
         (
             |cluster| {
                 cluster.snapshot.budgets = vec![budget("web", 0)];
-                cluster.snapshot.pods[0].health = Health::Down;
-                cluster.snapshot.pods[1].health = Health::Down;
+                cluster.resident(0, 0, |pod| pod.health = Health::Down);
+                cluster.resident(0, 1, |pod| pod.health = Health::Down);
             },
             &[0, 1],
             &[0],
@@ -227,9 +227,9 @@ fn removals() {
             |cluster| {
                 cluster.snapshot.budgets = vec![budget("web", 0)];
                 cluster.snapshot.budgets[0].spares_unready = true;
-                cluster.snapshot.pods[0].health = Health::Unready;
-                cluster.snapshot.pods[1].health = Health::Down;
-                cluster.snapshot.pods[2].health = Health::Unready;
+                cluster.resident(0, 0, |pod| pod.health = Health::Unready);
+                cluster.resident(0, 1, |pod| pod.health = Health::Down);
+                cluster.resident(1, 0, |pod| pod.health = Health::Unready);
             },
             &[0, 1],
             &[0],
@@ -239,8 +239,8 @@ fn removals() {
         (
             |cluster| {
                 cluster.snapshot.budgets = vec![budget("web", 0)];
-                cluster.snapshot.pods[0].health = Health::Unready;
-                cluster.snapshot.pods[1].health = Health::Unready;
+                cluster.resident(0, 0, |pod| pod.health = Health::Unready);
+                cluster.resident(0, 1, |pod| pod.health = Health::Unready);
             },
             &[0],
             &[],
@@ -251,9 +251,9 @@ fn removals() {
             |cluster| {
                 cluster.snapshot.budgets = vec![budget("web", 9), budget("web", 9)];
                 cluster.snapshot.budgets[1].name = "x".into();
-                cluster.snapshot.pods[0].health = Health::Down;
-                cluster.snapshot.pods[1].health = Health::Down;
-                cluster.snapshot.pods[2].health = Health::Unready;
+                cluster.resident(0, 0, |pod| pod.health = Health::Down);
+                cluster.resident(0, 1, |pod| pod.health = Health::Down);
+                cluster.resident(1, 0, |pod| pod.health = Health::Unready);
             },
             &[0, 1],
             &[0],
@@ -272,7 +272,7 @@ fn removals() {
                 let seeks = cluster.class(pod(400).with(|class| class.pod_affinity = vec![near]));
                 let sought = cluster.class(pod(100).labels(&[("app", "db")]));
                 for (pod, class) in [(0, seeks), (1, sought)] {
-                    cluster.snapshot.pods[pod].class = class;
+                    cluster.resident(0, pod, |pod| pod.class = class);
                 }
             },
             &[0],
@@ -356,7 +356,7 @@ fn removals() {
         (
             |cluster| {
                 cluster.snapshot.nodes[1].group = None;
-                cluster.snapshot.nodes[2].labels = labels(&[]);
+                cluster.snapshot.nodes[2].labels = Arc::default();
             },
             &[0],
             &[0],
@@ -389,7 +389,7 @@ fn removals() {
 #[test]
 fn batches_come_in_order() {
     let mut cluster = shrinking();
-    cluster.snapshot.pods.clear();
+    cluster.no_pods();
     let placement = place_pending(&cluster.shared());
     let plan = Plan::propose(vec![remove(0, 2), remove(1, 1), remove(2, 1)]);
     let plan = check_removals(&placement, plan).unwrap();
@@ -400,8 +400,9 @@ fn batches_come_in_order() {
 /// A node of zone a is to go, and that of zone c before it or beside it.
 #[test]
 fn an_empty_zone_holds_others_back_until_its_node_is_gone() {
-    type Case<'a> = (bool, &'a [(u32, u32)], &'a [u32], &'a str);
-    let cases: [Case<'_>; 4] = [
+    /// Node and batch of each step.
+    type Steps<'a> = &'a [(u32, u32)];
+    let cases: [(bool, Steps<'_>, &[u32], &str); 4] = [
         (false, &[(0, 0)], &[0], "zone c takes the pod"),
         (false, &[(2, 0), (0, 0)], &[2], "zone c takes none, and is there"),
         (true, &[(2, 0), (0, 0)], &[2, 0], "unless taints count"),

@@ -6,6 +6,7 @@
 mod group;
 mod node;
 mod pod;
+mod resident;
 mod resources;
 mod selector;
 mod snapshot;
@@ -13,9 +14,10 @@ mod snapshot;
 pub use group::{Group, Template};
 pub use node::{AttachLimits, Node, NodeState, Taint, TaintEffect};
 pub use pod::{
-    Attachments, Disk, Health, HostPort, Movability, Pod, PodAffinityTerm, PodClass, PodKey, Preferences,
-    SpreadConstraint, Toleration, TolerationOperator, WhenUnsatisfiable,
+    Attachments, Disk, Health, HostPort, Judgement, Movability, Pod, PodAffinityTerm, PodClass, PodKey,
+    Preferences, SpreadConstraint, Toleration, TolerationOperator, WhenUnsatisfiable,
 };
+pub use resident::{Crowd, Resident, Residents};
 pub use resources::{ResourceId, ResourceNames, Resources};
 pub use selector::{
     LabelOperator, LabelRequirement, LabelSelector, NodeRequirement, NodeSelector, NodeSelectorTerm,
@@ -32,6 +34,8 @@ pub type GroupId = u32;
 pub type TemplateId = u32;
 /// Position of a [`Pod`] in [`Snapshot::pods`].
 pub type PodId = u32;
+/// Number of a [`PodClass`] that outlives the snapshot; [`Snapshot::class_of`] tells its [`ClassId`].
+pub type ClassKey = u32;
 
 /// Labels of an object, ordered so that equal objects compare and print alike.
 pub type Labels = std::collections::BTreeMap<String, String>;

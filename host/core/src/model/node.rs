@@ -1,7 +1,8 @@
 //! Nodes: those that exist, and those that are on their way.
 
-use super::{GroupId, Labels, Resources, TemplateId};
+use super::{GroupId, Labels, Residents, Resources, TemplateId};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What a taint does to pods that do not tolerate it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,16 +35,15 @@ pub enum NodeState {
 /// How many volumes of a CSI driver can be attached to a node; a driver that is missing has no limit.
 pub type AttachLimits = std::collections::BTreeMap<String, u32>;
 
-/// A node as placement sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A node as placement sees it. What is large is shared by all snapshots until it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Name of the Kubernetes Node; of the VPSieNode while no Node exists.
     pub name: String,
-    pub labels: Labels,
+    pub labels: Arc<Labels>,
     pub taints: Vec<Taint>,
     pub allocatable: Resources,
-    #[serde(default)]
-    pub attach_limits: AttachLimits,
+    pub attach_limits: Arc<AttachLimits>,
     /// Cordoned.
     pub unschedulable: bool,
     pub state: NodeState,
@@ -59,4 +59,6 @@ pub struct Node {
     pub protected: Option<(String, String)>,
     /// Price in millionths of the currency unit per hour.
     pub hourly_micros: u64,
+    /// The pods that run on it.
+    pub residents: Arc<Residents>,
 }

@@ -173,8 +173,43 @@ pub enum Movability {
     Blocks(String, String),
 }
 
+/// The movability of a pod over time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    pub lasting: Movability,
+    /// What holds before a moment, in milliseconds since the epoch. Few pods have one: the box keeps the others
+    /// small.
+    pub until: Option<Box<(i64, Movability)>>,
+}
+
+impl Judgement {
+    /// What holds at this time.
+    pub fn at(&self, now_ms: i64) -> &Movability {
+        match self.until.as_deref() {
+            Some((end, movability)) if now_ms < *end => movability,
+            _ => &self.lasting,
+        }
+    }
+
+    /// Whether the pod does not matter, at any time.
+    pub fn is_ignored(&self) -> bool {
+        self.lasting == Movability::Ignored
+    }
+
+    /// Whether the pod forbids the removal of its node, now or at another time.
+    pub(super) fn may_block(&self) -> bool {
+        self.until.is_some() || matches!(self.lasting, Movability::Blocks(..))
+    }
+}
+
+impl From<Movability> for Judgement {
+    fn from(lasting: Movability) -> Self {
+        Self { lasting, until: None }
+    }
+}
+
 /// What the eviction of a pod means to a disruption budget.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
     /// Ready: it counts as healthy, and its eviction takes room.
     #[default]
@@ -185,22 +220,16 @@ pub enum Health {
     Down,
 }
 
-/// A pod, bound or waiting.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A pod that waits for a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
     pub key: PodKey,
     pub uid: String,
     pub class: ClassId,
-    /// The node it is bound to; none for a waiting pod.
-    pub node: Option<NodeId>,
-    /// The node that the scheduler makes room on for a waiting pod (`status.nominatedNodeName`).
-    #[serde(default)]
+    /// The node that the scheduler makes room on for it (`status.nominatedNodeName`).
     pub nominated: Option<NodeId>,
     /// Kind and name of its controller (`ReplicaSet/web-5d4`), for people.
     pub owner: Option<String>,
-    pub movability: Movability,
-    #[serde(default)]
-    pub health: Health,
     /// Since when the scheduler calls it unschedulable; none where it does not.
     pub unschedulable_since_ms: Option<i64>,
 }

@@ -1,10 +1,10 @@
 //! The snapshot: one cluster at one moment.
 
-use super::{Group, LabelSelector, Node, Pod, PodClass, ResourceNames, Template};
-use serde::{Deserialize, Serialize};
+use super::{ClassId, ClassKey, Group, LabelSelector, Node, Pod, PodClass, ResourceNames, Template};
+use std::sync::Arc;
 
 /// A PodDisruptionBudget with the room that its status reports.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisruptionBudget {
     pub namespace: String,
     pub name: String,
@@ -12,20 +12,23 @@ pub struct DisruptionBudget {
     pub disruptions_allowed: u32,
     /// Whether pods that are not ready may go without room: always (`AlwaysAllow`), or because as many are healthy as
     /// shall be.
-    #[serde(default)]
     pub spares_unready: bool,
 }
 
 /// Everything that a decision depends on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Milliseconds since the Unix epoch.
     pub now_ms: i64,
     /// Handed to policies; the same snapshot with the same seed gives the same plan.
     pub seed: u64,
     pub resources: ResourceNames,
-    pub classes: Vec<PodClass>,
+    pub classes: Vec<Arc<PodClass>>,
+    /// The number of each class in `classes`, by the key that residents know it by. A key beyond the end is the
+    /// number itself.
+    pub class_ids: Vec<ClassId>,
     pub nodes: Vec<Node>,
+    /// Pods that wait. Those that run are with their nodes.
     pub pods: Vec<Pod>,
     pub groups: Vec<Group>,
     pub templates: Vec<Template>,
@@ -34,4 +37,11 @@ pub struct Snapshot {
     pub max_cluster_nodes: Option<u32>,
     /// How many nodes one loop may remove.
     pub removal_budget: u32,
+}
+
+impl Snapshot {
+    /// The number of the class that residents know by this key. It may lead nowhere.
+    pub fn class_of(&self, key: ClassKey) -> ClassId {
+        self.class_ids.get(key as usize).copied().unwrap_or(key)
+    }
 }

@@ -5,7 +5,7 @@ use super::counters::Counter;
 use super::shapes::ShapeId;
 use super::state::Standing;
 use super::topology::{DomainId, KeyId};
-use crate::model::{ClassId, Movability, NodeId, TemplateId};
+use crate::model::{ClassId, NodeId, TemplateId};
 use std::sync::Arc;
 
 impl State {
@@ -111,10 +111,10 @@ impl State {
     /// Pods that a drain leaves where they are.
     fn each_staying(&mut self, node: NodeId, change: fn(&mut Self, ClassId, NodeId, u32)) {
         let tables = Arc::clone(&self.tables);
-        for pod in tables.residents.get(node as usize).into_iter().flatten() {
-            let pod = &tables.snapshot.pods[*pod as usize];
-            if pod.movability == Movability::Ignored {
-                change(self, pod.class, node, 1);
+        for there in tables.neighbourhoods.of(node) {
+            let staying = there.pods - there.moving;
+            if staying > 0 {
+                change(self, there.class, node, staying);
             }
         }
     }

@@ -10,8 +10,9 @@ pub(crate) struct Counter {
     /// Pods by domain.
     counts: Vec<u32>,
     total: u64,
-    /// Eligible nodes by domain.
+    /// Eligible nodes by domain; empty where nobody asks for them.
     hosts: Vec<u32>,
+    looks_at_nodes: bool,
     /// Domains with an eligible node.
     domains: u32,
     /// How many of those domains have so many pods; no zero at the end.
@@ -21,12 +22,26 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    pub(crate) fn new(domains: u32) -> Self {
+    /// `looks_at_nodes` where some domains may have no eligible node.
+    pub(crate) fn new(domains: u32, looks_at_nodes: bool) -> Self {
         Self {
             counts: vec![0; domains as usize],
-            hosts: vec![0; domains as usize],
+            hosts: vec![0; if looks_at_nodes { domains as usize } else { 0 }],
+            looks_at_nodes,
             ..Self::default()
         }
+    }
+
+    /// The eligible nodes of a counter that has seen none yet.
+    pub(crate) fn begin(&mut self, hosts: Vec<u32>) {
+        self.hosts = hosts;
+        for at in 0..self.hosts.len() {
+            if self.hosts[at] > 0 {
+                self.domains += 1;
+                self.enter(self.counts[at]);
+            }
+        }
+        self.settle();
     }
 
     pub(crate) fn count(&self, domain: DomainId) -> u32 {
@@ -90,7 +105,9 @@ impl Counter {
     /// A domain that did not exist; it gets the next number.
     pub(crate) fn push_domain(&mut self) {
         self.counts.push(0);
-        self.hosts.push(0);
+        if self.looks_at_nodes {
+            self.hosts.push(0);
+        }
     }
 
     /// Takes the last domain away; it must be empty.
@@ -103,7 +120,7 @@ impl Counter {
         let before = self.counts[domain as usize];
         let after = change(before);
         self.counts[domain as usize] = after;
-        if self.hosts[domain as usize] > 0 {
+        if self.hosts.get(domain as usize).is_some_and(|hosts| *hosts > 0) {
             self.leave(before);
             self.enter(after);
             self.settle();
@@ -143,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_minimum_is_over_domains_with_a_host() {
-        let mut counter = Counter::new(3);
+        let mut counter = Counter::new(3, true);
         assert_eq!((counter.minimum(), counter.domains()), (0, 0));
         counter.add_host(0);
         counter.add(0, 4);
@@ -157,11 +174,25 @@ mod tests {
         assert_eq!((counter.minimum(), counter.domains()), (4, 1));
     }
 
+    #[test]
+    fn beginning_with_nodes_is_as_if_they_had_come_one_by_one() {
+        let (mut begun, mut told) = (Counter::new(4, true), Counter::new(4, true));
+        for counter in [&mut begun, &mut told] {
+            counter.add(0, 4);
+            counter.add(1, 2);
+            counter.add(3, 1);
+        }
+        begun.begin(vec![2, 1, 0, 0]);
+        [0, 0, 1].into_iter().for_each(|domain| told.add_host(domain));
+        assert_eq!(begun, told);
+        assert_eq!((begun.minimum(), begun.domains()), (2, 2));
+    }
+
     proptest! {
         /// Against counting anew; and steps taken back leave no trace.
         #[test]
         fn it_agrees_with_counting(steps in prop::collection::vec((0_u8..4, 0_u32..4, 1_u32..6), 0..60)) {
-            let mut counter = Counter::new(4);
+            let mut counter = Counter::new(4, true);
             let (mut counts, mut hosts) = ([0_u32; 4], [0_u32; 4]);
             let mut done: Vec<(u8, u32, u32)> = Vec::new();
             let mut history = vec![counter.clone()];

@@ -117,6 +117,15 @@ impl Question {
         }
     }
 
+    /// A selector that must hold of every pod that counts.
+    fn selector(&self) -> Option<&LabelSelector> {
+        match self {
+            Self::Spread { selector, .. } => selector.as_ref(),
+            Self::Company { terms, .. } => terms.first()?.0.as_ref(),
+            Self::Carriers { term, .. } => term.selector.as_ref(),
+        }
+    }
+
     /// Whether pods that look like this count. Carriers are known by class instead.
     fn counts(&self, (namespace, labels, terminating): Looks<'_>) -> bool {
         match self {
@@ -157,8 +166,7 @@ impl Links {
             counters: Vec::new(),
         };
         let mut classes: Vec<ClassLinks> = Vec::with_capacity(snapshot.classes.len());
-        let waiting = snapshot.pods.iter().filter(|pod| pod.node.is_none());
-        let waiting: BTreeSet<ClassId> = waiting.map(|pod| pod.class).collect();
+        let waiting: BTreeSet<ClassId> = snapshot.pods.iter().map(|pod| pod.class).collect();
         for (id, class) in (0..).zip(&snapshot.classes) {
             classes.push(builder.links(id, class, waiting.contains(&id)));
         }
@@ -323,16 +331,28 @@ fn relate(snapshot: &Snapshot, questions: &BTreeMap<Question, CounterId>, classe
             .or_default()
             .push(id);
     }
+    // Most selectors ask for one value of a label: whoever does not have it needs no closer look.
+    let (mut by_label, mut others) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
+    for (question, counter) in questions {
+        match question
+            .selector()
+            .and_then(|selector| selector.match_labels.first_key_value())
+        {
+            Some(label) => by_label.entry(label).or_default().push((question, counter)),
+            None => others.push((question, counter)),
+        }
+    }
     for (looks, ids) in alike {
         let (namespace, labels, _) = looks;
-        for (question, counter) in questions {
+        let by_label = labels.iter().filter_map(|label| by_label.get(&label)).flatten();
+        for (question, counter) in by_label.chain(&others) {
             if question.counts(looks) {
-                ids.iter().for_each(|id| classes[*id].moves.push(*counter));
+                ids.iter().for_each(|id| classes[*id].moves.push(**counter));
             }
             if let Question::Carriers { term, .. } = question
                 && selects(term.selector.as_ref(), &term.namespaces, namespace, labels)
             {
-                ids.iter().for_each(|id| classes[*id].shunned_by.push(*counter));
+                ids.iter().for_each(|id| classes[*id].shunned_by.push(**counter));
             }
         }
     }

@@ -53,7 +53,7 @@ pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
 pub fn place_pending_within(snapshot: &Arc<Snapshot>, steps: u64) -> Placement {
     let mut waiting: Waiting = BTreeMap::new();
     for (id, pod) in (0..).zip(&snapshot.pods) {
-        if pod.node.is_none() && (pod.class as usize) < snapshot.classes.len() {
+        if (pod.class as usize) < snapshot.classes.len() {
             waiting.entry(pod.class).or_default().push(id);
         }
     }

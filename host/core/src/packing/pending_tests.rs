@@ -144,8 +144,8 @@ fn why_templates_refuse() {
 fn dangling_numbers_are_ignored() {
     let mut cluster = Cluster::default();
     cluster.node("n", 1000);
-    let class = cluster.class(pod(100));
-    cluster.bound(class, 77);
+    cluster.class(pod(100));
+    cluster.bound(77, 0);
     cluster.waiting(77, 1);
     let placement = place_pending(&cluster.shared());
     assert_eq!((placement.placed.len(), placement.unplaced.len()), (0, 0));

@@ -36,7 +36,7 @@ pub(super) struct PlainNode {
 impl<'a> Plain<'a> {
     pub(super) fn new(snapshot: &'a Snapshot) -> Self {
         let node = |node: &Node| {
-            let mut labels = node.labels.clone();
+            let mut labels = Labels::clone(&node.labels);
             if node.state == NodeState::Upcoming {
                 labels
                     .entry(HOSTNAME_LABEL.into())
@@ -54,7 +54,7 @@ impl<'a> Plain<'a> {
                 allocatable: node.allocatable.clone(),
                 cordoned: node.unschedulable,
                 open,
-                limits: node.attach_limits.clone(),
+                limits: AttachLimits::clone(&node.attach_limits),
                 daemons: match (node.state, node.template) {
                     (NodeState::Upcoming, Some(template)) => {
                         snapshot.templates[template as usize].daemons.clone()
@@ -66,10 +66,9 @@ impl<'a> Plain<'a> {
         Self {
             snapshot,
             nodes: snapshot.nodes.iter().map(node).collect(),
-            pods: snapshot
-                .pods
-                .iter()
-                .filter_map(|pod| Some((pod.class, pod.node?)))
+            pods: (0..)
+                .zip(&snapshot.nodes)
+                .flat_map(|(id, node)| node.residents.iter().map(move |pod| (pod.class, id)))
                 .collect(),
             promised: snapshot
                 .pods
@@ -109,8 +108,13 @@ impl<'a> Plain<'a> {
         plain.open = false;
         plain.taints.push(cordon());
         self.pods.retain(|(_, on)| *on != node);
-        let of_daemons = |pod: &&Pod| pod.node == Some(node) && pod.movability == Movability::Ignored;
-        let staying = self.snapshot.pods.iter().filter(of_daemons);
+        let residents = self
+            .snapshot
+            .nodes
+            .get(node as usize)
+            .map(|node| &*node.residents);
+        let residents = residents.into_iter().flat_map(Residents::iter);
+        let staying = residents.filter(|pod| pod.judgement.is_ignored());
         self.pods.extend(staying.map(|pod| (pod.class, node)));
     }
 
@@ -127,7 +131,7 @@ impl<'a> Plain<'a> {
     fn on<'b>(&'b self, node: &'b PlainNode) -> impl Iterator<Item = &'b PodClass> {
         let daemons = node.daemons.iter();
         self.pods_on(node)
-            .chain(daemons.map(|class| &self.snapshot.classes[*class as usize]))
+            .chain(daemons.map(|class| &*self.snapshot.classes[*class as usize]))
     }
 
     /// Those whose requests are not off its amounts.
@@ -139,7 +143,7 @@ impl<'a> Plain<'a> {
                     .as_ref()
                     .is_some_and(|n| n.name == node.name)
             })
-            .map(|(class, _)| &self.snapshot.classes[*class as usize])
+            .map(|(class, _)| &*self.snapshot.classes[*class as usize])
     }
 
     fn everywhere(&self) -> impl Iterator<Item = (&PlainNode, &PodClass)> {
@@ -228,7 +232,7 @@ impl<'a> Plain<'a> {
                 .pods
                 .iter()
                 .filter(|(_, on)| self.nodes[*on as usize].is_some());
-            alive.map(|(class, _)| &self.snapshot.classes[*class as usize])
+            alive.map(|(class, _)| &*self.snapshot.classes[*class as usize])
         };
         let claims_are_free = class.exclusive_claims.iter().all(|claim| {
             everyone().all(|pod| pod.namespace != class.namespace || !pod.exclusive_claims.contains(claim))

@@ -58,7 +58,7 @@ pub(crate) struct Possessions {
 
 impl Possessions {
     pub(crate) fn new(snapshot: &Snapshot) -> Self {
-        let all = || snapshot.classes.iter();
+        let all = || snapshot.classes.iter().map(|class| &**class);
         let holdings = Numbers::new(all().flat_map(holdings));
         let claims = Numbers::new(all().flat_map(claims));
         let attachments = || all().flat_map(|class| &class.attachments);
@@ -152,10 +152,10 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(claims: usize) -> Self {
+    pub(super) fn new(claims: usize, nodes: usize) -> Self {
         Self {
-            holdings: Vec::new(),
-            volumes: Vec::new(),
+            holdings: vec![Vec::new(); nodes],
+            volumes: vec![Vec::new(); nodes],
             claims: vec![0; claims],
         }
     }

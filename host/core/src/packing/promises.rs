@@ -4,6 +4,7 @@
 //! the room; whoever relies on its company waits until it is there.
 
 use super::State;
+use super::neighbours::Neighbours;
 use super::state::Standing;
 use crate::decision::Cause;
 use crate::model::{ClassId, NodeId, PodId, Snapshot};
@@ -14,7 +15,7 @@ use std::sync::Arc;
 pub(super) fn given(snapshot: &Snapshot) -> BTreeMap<NodeId, Vec<ClassId>> {
     let mut promises: BTreeMap<NodeId, Vec<ClassId>> = BTreeMap::new();
     for pod in &snapshot.pods {
-        if let (None, Some(node)) = (pod.node, pod.nominated)
+        if let Some(node) = pod.nominated
             && (node as usize) < snapshot.nodes.len()
             && (pod.class as usize) < snapshot.classes.len()
         {
@@ -34,7 +35,7 @@ impl State {
         let Some(pod) = self.tables.snapshot.pods.get(pod as usize) else {
             return Err(Cause::NodeAffinity);
         };
-        if pod.nominated == Some(node) && pod.node.is_none() {
+        if pod.nominated == Some(node) {
             let mut without = self.clone();
             without.withdraw(pod.class, node);
             return without.fits(pod.class, node);
@@ -45,7 +46,7 @@ impl State {
     /// The node that is still promised to a waiting pod.
     pub(super) fn promised_to(&self, pod: PodId) -> Option<NodeId> {
         let pod = self.tables.snapshot.pods.get(pod as usize)?;
-        let node = pod.nominated.filter(|_| pod.node.is_none())?;
+        let node = pod.nominated?;
         let classes = self.promises.get(&node)?;
         classes.binary_search(&pod.class).ok().map(|_| node)
     }
@@ -110,19 +111,19 @@ impl State {
         self.release(class, node);
         let snapshot = Arc::clone(&self.tables.snapshot);
         let priority = snapshot.classes[class as usize].priority;
-        let residents: &[PodId] = match self.standing.get(node as usize) {
+        let tables = Arc::clone(&self.tables);
+        let residents = match self.standing.get(node as usize) {
             Some(Standing::Drained | Standing::Gone) | None => &[],
-            Some(_) => self.residents(node),
+            Some(_) => tables.neighbourhoods.of(node),
         };
-        let victim = |class: &ClassId| {
-            let class = &snapshot.classes[*class as usize];
+        let is_victim = |pods: &&Neighbours| {
+            let class = &snapshot.classes[pods.class as usize];
             class.terminating && class.priority < priority
         };
-        let residents = residents.iter().map(|pod| snapshot.pods[*pod as usize].class);
-        let victims: Vec<ClassId> = residents.filter(victim).collect();
-        victims.iter().for_each(|victim| self.take(*victim, node, 1));
+        let victims = || residents.iter().filter(is_victim);
+        victims().for_each(|victims| self.take(victims.class, node, victims.pods));
         let fits = self.fits(class, node).is_ok();
-        victims.iter().for_each(|victim| self.put(*victim, node, 1));
+        victims().for_each(|victims| self.put(victims.class, node, victims.pods));
         if fits {
             self.place(class, node, 1);
         }
@@ -249,11 +250,11 @@ mod tests {
             cluster.bound(victim, node);
             let class = cluster.class(pod(1000).with(|class| class.priority = 5));
             cluster.waiting(class, 2);
-            cluster.snapshot.pods[2].nominated = Some(node);
+            cluster.snapshot.pods[1].nominated = Some(node);
             let placement = place_pending(&cluster.shared());
             assert_eq!(placement.placed.len(), expected, "{why}");
             assert!(
-                placement.placed.iter().all(|placed| *placed == (2, node)),
+                placement.placed.iter().all(|placed| *placed == (1, node)),
                 "{why}"
             );
             assert_eq!(placement.unplaced_pods() as usize, 2 - expected, "{why}");

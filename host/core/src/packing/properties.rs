@@ -109,8 +109,7 @@ proptest! {
                 prop_assert!(!plain.fits(unplaced.class, node), "class {} still fits", unplaced.class);
             }
         }
-        let waiting = snapshot.pods.iter().filter(|pod| pod.node.is_none()).count();
-        prop_assert_eq!(placement.placed.len() + placement.unplaced_pods() as usize, waiting);
+        prop_assert_eq!(placement.placed.len() + placement.unplaced_pods() as usize, snapshot.pods.len());
     }
 
     /// The table of new nodes against filling one; spread may promise more, other domains catching up.
@@ -182,7 +181,7 @@ proptest! {
         additions in prop::collection::vec((any::<u32>(), 0..4_u32), 0..4),
     ) {
         let mut snapshot = snapshot;
-        snapshot.classes.iter_mut().for_each(|class| class.topology_spread.clear());
+        snapshot.classes.iter_mut().for_each(|class| std::sync::Arc::make_mut(class).topology_spread.clear());
         snapshot.templates.iter_mut().for_each(|template| template.daemons.clear());
         snapshot.groups.iter_mut().for_each(|group| (group.may_grow, group.max) = (true, 1000));
         snapshot.max_cluster_nodes = None;
@@ -237,11 +236,11 @@ proptest! {
             let state = snapshot.nodes[*node as usize].state;
             prop_assert!(matches!(state, NodeState::Ready | NodeState::NotReady));
             let mut evicted = 0;
-            for pod in snapshot.pods.iter().filter(|pod| pod.node == Some(*node)) {
+            for pod in snapshot.nodes[*node as usize].residents.iter() {
                 let class = &snapshot.classes[pod.class as usize];
-                prop_assert!(!matches!(pod.movability, Movability::Blocks(..)));
+                prop_assert!(!matches!(pod.judgement.lasting, Movability::Blocks(..)));
                 let budgeted = class.namespace == "default" && class.labels == labels(&[("app", "web")]);
-                evicted += u32::from(budgeted && pod.movability == Movability::Moves);
+                evicted += u32::from(budgeted && pod.judgement.lasting == Movability::Moves);
             }
             // A drain begins only while the budget has room; pod by pod, it may take longer than the room is.
             prop_assert!(evicted == 0 || room > 0);

@@ -4,6 +4,7 @@ use super::HOSTNAME_LABEL;
 use crate::model::*;
 use crate::testing::{Cluster, labels, selector, taint};
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn some_labels() -> impl Strategy<Value = Labels> {
     let value = |values: &'static [&'static str]| prop::option::weighted(0.8, prop::sample::select(values));
@@ -270,25 +271,28 @@ pub(super) fn some_cluster() -> impl Strategy<Value = Snapshot> {
                     let name = format!("node-{at}");
                     let id = cluster.managed(&name, 0) as usize;
                     let node = &mut cluster.snapshot.nodes[id];
-                    node.labels = labels;
+                    node.labels = labels.into();
                     if !unnamed {
-                        node.labels.insert(HOSTNAME_LABEL.into(), name);
+                        Arc::make_mut(&mut node.labels).insert(HOSTNAME_LABEL.into(), name);
                     }
                     (node.state, node.unschedulable) = (state, cordoned);
                     node.taints = if tainted { vec![taint("gpu")] } else { Vec::new() };
                     node.allocatable.cpu_milli = cores * 1000;
                     node.allocatable.pods = 6;
-                    node.attach_limits = limits;
+                    node.attach_limits = limits.into();
                 }
                 for (class, node, kind) in bound {
                     let (class, node) = (class % classes_known, node % nodes_known);
-                    cluster.bound(u32::try_from(class).unwrap(), u32::try_from(node).unwrap());
-                    let pod = cluster.snapshot.pods.last_mut().unwrap();
-                    pod.movability = match kind {
-                        0 => Movability::Blocks("Test".into(), String::new()),
-                        1 => Movability::Ignored,
-                        _ => Movability::Moves,
-                    };
+                    let node = u32::try_from(node).unwrap();
+                    cluster.bound(u32::try_from(class).unwrap(), node);
+                    let last = cluster.snapshot.nodes[node as usize].residents.len() - 1;
+                    cluster.resident(node, last, |pod| {
+                        pod.judgement.lasting = match kind {
+                            0 => Movability::Blocks("Test".into(), String::new()),
+                            1 => Movability::Ignored,
+                            _ => Movability::Moves,
+                        }
+                    });
                 }
                 for (class, nominated) in waiting {
                     cluster.waiting(u32::try_from(class % classes_known).unwrap(), 1);

@@ -12,6 +12,9 @@ use std::sync::OnceLock;
 
 pub(crate) type ShapeId = u32;
 
+/// The name of a node to come, which nobody can have asked for: the spaces cannot occur in one.
+const NEW_NODE: &str = "a new node";
+
 /// What the static rules say of a class and a shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
@@ -26,7 +29,7 @@ pub(crate) struct Verdict {
     pub(crate) discouraged: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 struct Shape {
     labels: Labels,
     taints: Vec<Taint>,
@@ -49,58 +52,38 @@ pub(crate) struct Shapes {
 
 impl Shapes {
     pub(crate) fn new(snapshot: &Snapshot) -> Self {
-        let spoken_of = Spoken::new(snapshot);
-        let mut known = BTreeMap::new();
-        let mut intern = |shape: Shape| {
-            let next = ShapeId::try_from(known.len()).unwrap_or(ShapeId::MAX);
-            *known.entry(shape).or_insert(next)
+        let mut builder = Builder {
+            spoken_of: Spoken::new(snapshot),
+            shapes: Vec::new(),
+            known: BTreeMap::new(),
+            traits: Vec::new(),
         };
-        let of_nodes = snapshot
-            .nodes
-            .iter()
+        let nodes = snapshot.nodes.iter();
+        let of_nodes = nodes
             .map(|node| {
-                intern(Shape {
-                    labels: spoken_of.keep(|key| node_label(node, key)),
-                    taints: node.taints.clone(),
-                    unschedulable: node.unschedulable,
-                    name: if spoken_of.name {
-                        node.name.clone()
-                    } else {
-                        String::new()
-                    },
-                })
+                let label = |key: &str| node_label(node, key);
+                builder.shape(&node.name, label, &node.taints, node.unschedulable)
             })
             .collect();
-        let of_templates: Vec<ShapeId> = snapshot
-            .templates
-            .iter()
+        let templates = snapshot.templates.iter();
+        let of_templates: Vec<ShapeId> = templates
             .map(|template| {
-                intern(Shape {
-                    // A new node gets a host name that nobody can have asked for: the space cannot occur in one.
-                    labels: spoken_of.keep(|key| match key {
-                        HOSTNAME_LABEL => Some("a new node"),
-                        _ => template.labels.get(key).map(String::as_str),
-                    }),
-                    taints: template.taints.clone(),
-                    unschedulable: false,
-                    name: if spoken_of.name {
-                        "a new node".to_owned()
-                    } else {
-                        String::new()
-                    },
-                })
+                let label = |key: &str| match key {
+                    HOSTNAME_LABEL => Some(NEW_NODE),
+                    _ => template.labels.get(key).map(String::as_str),
+                };
+                builder.shape(NEW_NODE, label, &template.taints, false)
             })
             .collect();
-        let mut shapes: Vec<(Shape, ShapeId)> = known.into_iter().collect();
-        shapes.sort_by_key(|(_, id)| *id);
+        let shapes = builder.shapes;
         let mut templates = vec![0; shapes.len()];
         of_templates
             .iter()
             .for_each(|shape| templates[*shape as usize] += 1);
-        let mut taints = shapes.iter().flat_map(|(shape, _)| &shape.taints);
+        let mut taints = shapes.iter().flat_map(|shape| &shape.taints);
         Self {
             discouraging: taints.any(|taint| taint.effect == TaintEffect::PreferNoSchedule),
-            shapes: shapes.into_iter().map(|(shape, _)| shape).collect(),
+            shapes,
             of_nodes,
             of_templates,
             templates,
@@ -132,15 +115,58 @@ impl Shapes {
         });
         row[shape as usize]
     }
-}
 
-impl Shapes {
     /// How many templates take the class by their nature.
     pub(crate) fn templates_for(&self, snapshot: &Snapshot, class: ClassId) -> usize {
         let shapes = (0..).zip(&self.templates);
         let taking = shapes
             .filter(|(shape, count)| **count > 0 && self.verdict(snapshot, class, *shape).refused.is_none());
         taking.map(|(_, count)| count).sum()
+    }
+}
+
+/// Numbers shapes. Most nodes are like one before, and need no shape of their own.
+struct Builder<'a> {
+    spoken_of: Spoken<'a>,
+    shapes: Vec<Shape>,
+    /// By what tells nodes apart, in a row.
+    known: BTreeMap<Vec<Option<&'a str>>, ShapeId>,
+    traits: Vec<Option<&'a str>>,
+}
+
+impl<'a> Builder<'a> {
+    fn shape(
+        &mut self,
+        name: &'a str,
+        label: impl Fn(&str) -> Option<&'a str>,
+        taints: &'a [Taint],
+        unschedulable: bool,
+    ) -> ShapeId {
+        let name = self.spoken_of.name.then_some(name);
+        self.traits.clear();
+        self.traits.extend([name, unschedulable.then_some("")]);
+        self.traits
+            .extend(self.spoken_of.labels.iter().map(|key| label(key)));
+        for taint in taints {
+            let effect = match taint.effect {
+                TaintEffect::NoSchedule => "NoSchedule",
+                TaintEffect::PreferNoSchedule => "PreferNoSchedule",
+                TaintEffect::NoExecute => "NoExecute",
+            };
+            self.traits.extend([&taint.key, &taint.value, effect].map(Some));
+        }
+        if let Some(known) = self.known.get(self.traits.as_slice()) {
+            return *known;
+        }
+        let next = ShapeId::try_from(self.shapes.len()).unwrap_or(ShapeId::MAX);
+        self.known.insert(self.traits.clone(), next);
+        self.shapes.push(Shape {
+            labels: self.spoken_of.keep(label),
+            taints: taints.to_vec(),
+            unschedulable,
+            name: name.unwrap_or_default().to_owned(),
+        });
+        next
     }
 }
 

@@ -5,18 +5,19 @@
 
 use super::counters::Counter;
 use super::links::CounterId;
+use super::neighbours::Neighbours;
 use super::possessions::Held;
 use super::shapes::{ShapeId, Verdict};
 use super::tables::Tables;
 use super::topology::{DomainId, KeyId};
 use crate::decision::Cause;
-use crate::model::{ClassId, Movability, NodeId, NodeState, PodId, Snapshot, TemplateId};
+use crate::model::{ClassId, NodeId, Snapshot, TemplateId};
 use crate::rules;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Whether a node takes pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
     Ready,
     Upcoming,
@@ -39,7 +40,7 @@ impl Standing {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     Placed {
         class: ClassId,
         node: NodeId,
@@ -51,10 +52,11 @@ enum Step {
         node: NodeId,
         pods: u32,
     },
-    /// A pod of the snapshot left its node.
+    /// Pods of the snapshot left their node.
     Evicted {
         class: ClassId,
         node: NodeId,
+        pods: u32,
     },
     Added,
     /// The node stands otherwise than it did.
@@ -91,54 +93,10 @@ pub struct State {
     pub(super) counters: Vec<Counter>,
     /// Waiting pods that a node is promised to, by node, then by class.
     pub(super) promises: BTreeMap<NodeId, Vec<ClassId>>,
-    log: Vec<Step>,
+    pub(super) log: Vec<Step>,
 }
 
 impl State {
-    /// The cluster as it is: bound pods on their nodes, nothing else placed.
-    pub fn new(snapshot: &Arc<Snapshot>) -> Self {
-        let tables = Arc::new(Tables::new(Arc::clone(snapshot)));
-        let mut state = Self {
-            standing: Vec::new(),
-            imagined: Vec::new(),
-            shapes: Vec::new(),
-            free: Vec::new(),
-            domains: Vec::new(),
-            held: Held::new(tables.possessions.claims),
-            arrivals: Vec::new(),
-            counters: tables
-                .links
-                .counters
-                .iter()
-                .map(|counter| Counter::new(tables.topology.known[counter.key]))
-                .collect(),
-            promises: super::promises::given(snapshot),
-            log: Vec::new(),
-            tables: Arc::clone(&tables),
-        };
-        let keys = tables.topology.keys.len();
-        for (at, node) in snapshot.nodes.iter().enumerate() {
-            let standing = match node.state {
-                NodeState::Ready => Standing::Ready,
-                NodeState::Upcoming => Standing::Upcoming,
-                NodeState::NotReady => Standing::Closed,
-                NodeState::Leaving => Standing::Leaving,
-            };
-            let domains = &tables.topology.of_nodes[at * keys..(at + 1) * keys];
-            state.push_node(
-                standing,
-                tables.shapes.of_nodes[at],
-                tables.amounts(&node.allocatable, &node.attach_limits),
-                domains,
-            );
-        }
-        for (node, pods) in (0..).zip(&tables.residents) {
-            pods.iter()
-                .for_each(|pod| state.put(snapshot.pods[*pod as usize].class, node, 1));
-        }
-        state
-    }
-
     /// The snapshot that this is a placement of.
     pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.tables.snapshot
@@ -183,12 +141,9 @@ impl State {
         self.arrivals.get(node as usize).map_or(&[], Vec::as_slice)
     }
 
-    /// Pods of the snapshot that run on the node, removed or not.
-    pub fn residents(&self, node: NodeId) -> &[PodId] {
-        self.tables
-            .residents
-            .get(node as usize)
-            .map_or(&[], Vec::as_slice)
+    /// Pods of the snapshot that run on the node, removed or not, by class.
+    pub(crate) fn residents(&self, node: NodeId) -> &[Neighbours] {
+        self.tables.neighbourhoods.of(node)
     }
 
     /// A key that sorts classes in the order of placing: what matters most first, then what is hardest to place.
@@ -307,17 +262,17 @@ impl State {
             *displaced.entry(class).or_insert(0) += pods;
         }
         let tables = Arc::clone(&self.tables);
-        for pod in tables.residents.get(at).into_iter().flatten() {
-            let pod = &tables.snapshot.pods[*pod as usize];
-            if pod.movability == Movability::Ignored {
+        for Neighbours { class, moving, .. } in tables.neighbourhoods.of(node).iter().copied() {
+            if moving == 0 {
                 continue;
             }
-            self.take(pod.class, node, 1);
+            self.take(class, node, moving);
             self.log.push(Step::Evicted {
-                class: pod.class,
+                class,
                 node,
+                pods: moving,
             });
-            *displaced.entry(pod.class).or_insert(0) += 1;
+            *displaced.entry(class).or_insert(0) += moving;
         }
         self.log.push(Step::Stood { node, was });
         self.stand(node, Standing::Drained);
@@ -350,7 +305,7 @@ impl State {
                     self.put(class, node, pods);
                     self.arrive(class, node, pods);
                 }
-                Some(Step::Evicted { class, node }) => self.put(class, node, 1),
+                Some(Step::Evicted { class, node, pods }) => self.put(class, node, pods),
                 Some(Step::Released { class, node }) => self.promise(class, node),
                 Some(Step::Added) => self.pop_node(),
                 Some(Step::Stood { node, was }) => self.stand(node, was),

@@ -1,12 +1,11 @@
 //! What stays the same however pods are placed: worked out once per snapshot, shared by all states.
 
 use super::links::Links;
+use super::neighbours::Neighbourhoods;
 use super::possessions::Possessions;
 use super::shapes::Shapes;
 use super::topology::Topology;
-use crate::model::{
-    AttachLimits, ClassId, NodeId, NodeState, PodId, ResourceId, Resources, Snapshot, TemplateId,
-};
+use crate::model::{AttachLimits, ClassId, NodeId, NodeState, ResourceId, Resources, Snapshot, TemplateId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -25,8 +24,7 @@ pub(crate) struct Tables {
     pub(crate) topology: Topology,
     pub(crate) links: Links,
     pub(crate) possessions: Possessions,
-    /// By node: the pods that run there.
-    pub(crate) residents: Vec<Vec<PodId>>,
+    pub(crate) neighbourhoods: Neighbourhoods,
 }
 
 impl Tables {
@@ -50,14 +48,6 @@ impl Tables {
             .collect();
         let topology = Topology::new(&snapshot);
         let links = Links::new(&snapshot, &topology);
-        let mut residents = vec![Vec::new(); snapshot.nodes.len()];
-        for (id, pod) in (0..).zip(&snapshot.pods) {
-            if let Some(on) = pod.node.and_then(|node| residents.get_mut(node as usize))
-                && (pod.class as usize) < snapshot.classes.len()
-            {
-                on.push(id);
-            }
-        }
         Self {
             sizes: sizes(&snapshot),
             possessions: Possessions::new(&snapshot),
@@ -66,7 +56,7 @@ impl Tables {
             needs,
             topology,
             links,
-            residents,
+            neighbourhoods: Neighbourhoods::new(&snapshot),
             snapshot,
         }
     }
@@ -109,6 +99,11 @@ impl Tables {
     /// Whether nothing but the shape of a node and its free resources decides about a pod of the class.
     pub(crate) fn is_plain(&self, class: ClassId) -> bool {
         self.links.of(class).is_plain() && self.possessions.of(class).is_empty()
+    }
+
+    /// Whether a pod of the class does more to its node and to others than to take resources.
+    pub(crate) fn is_seen(&self, class: ClassId) -> bool {
+        !self.links.of(class).moves.is_empty() || !self.possessions.of(class).is_empty()
     }
 
     /// The resources of an empty node of the template.

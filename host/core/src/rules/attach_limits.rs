@@ -109,7 +109,7 @@ mod tests {
         ] {
             let mut cluster = Cluster::default();
             let node = cluster.node("n", 4000);
-            cluster.snapshot.nodes[0].attach_limits.insert("csi".into(), 3);
+            cluster.snapshot.nodes[0].attach_limits = std::sync::Arc::new([("csi".to_owned(), 3)].into());
             let free = cluster.node("without a limit", 4000);
             for class in running {
                 let class = cluster.class(class);

@@ -157,22 +157,22 @@ mod tests {
                 "a cordoned node counts",
             ),
             (
-                |cluster, _, _| cluster.snapshot.nodes[1].labels.clear(),
+                |cluster, _, _| cluster.snapshot.nodes[1].labels = std::sync::Arc::default(),
                 true,
                 "a node without the key does not",
             ),
             (
-                |cluster, _, _| cluster.snapshot.classes[0].namespace = "other".into(),
+                |cluster, _, _| cluster.class_mut(0).namespace = "other".into(),
                 true,
                 "pods elsewhere do not",
             ),
             (
-                |cluster, _, _| cluster.snapshot.classes[0].labels = labels(&[("app", "db")]),
+                |cluster, _, _| cluster.class_mut(0).labels = labels(&[("app", "db")]),
                 true,
                 "nor do pods that are not selected",
             ),
             (
-                |cluster, _, _| cluster.snapshot.classes[0].terminating = true,
+                |cluster, _, _| cluster.class_mut(0).terminating = true,
                 true,
                 "nor do pods that are being deleted",
             ),
@@ -314,7 +314,7 @@ mod tests {
             cluster.bound(class, a);
             cluster.bound(class, b);
             if what == A::KeepsADaemonPod {
-                cluster.snapshot.pods[0].movability = Movability::Ignored;
+                cluster.resident(a, 0, |pod| pod.judgement.lasting = Movability::Ignored);
             }
             if what == A::Leaves {
                 cluster.snapshot.nodes[0].state = NodeState::Leaving;

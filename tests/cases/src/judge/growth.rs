@@ -89,7 +89,7 @@ impl Judge<'_> {
         };
         let class = pending.class_ids.get(row as usize);
         let mut pods = self.scene.snapshot.pods.iter();
-        let pod = pods.find(|pod| pod.node.is_none() && Some(&pod.class) == class);
+        let pod = pods.find(|pod| Some(&pod.class) == class);
         pod.map_or("?", |pod| self.scene.name_of(&pod.key)).to_owned()
     }
 
@@ -115,12 +115,12 @@ impl Judge<'_> {
             Some(template) => snapshot.templates[template as usize].labels.get(key).cloned(),
             None => snapshot.nodes[node as usize].labels.get(key).cloned(),
         };
-        let bound = (0..)
-            .zip(&snapshot.pods)
-            .filter_map(|(id, pod)| Some((id, pod.node?)));
+        let bound = self.scene.residents().map(|(node, pod)| (&pod.key, node));
+        let placed = growth.placed.iter();
+        let placed = placed.map(|(pod, node)| (&snapshot.pods[*pod as usize].key, *node));
         let mut counts = ByName::new();
-        for (pod, node) in bound.chain(growth.placed.iter().copied()) {
-            if self.pod_name(pod) == name {
+        for (pod, node) in bound.chain(placed) {
+            if self.scene.name_of(pod) == name {
                 let domain = domain(node).unwrap_or_else(|| "none".to_owned());
                 *counts.entry(domain).or_insert(0) += 1;
             }

@@ -13,8 +13,9 @@ impl Judge<'_> {
     pub(super) fn removal(&self) -> Result<()> {
         let snapshot = &self.scene.snapshot;
         for (name, expected) in self.expect.drain.iter().flatten() {
-            let named = |pod: &&autoscaler_core::model::Pod| self.scene.name_of(&pod.key) == name;
-            let found = match snapshot.pods.iter().find(named).map(|pod| &pod.movability) {
+            let mut pods = self.scene.residents().map(|(_, pod)| pod);
+            let pod = pods.find(|pod| self.scene.name_of(&pod.key) == name);
+            let found = match pod.map(|pod| pod.judgement.at(snapshot.now_ms)) {
                 Some(Movability::Moves) => "Moves".to_owned(),
                 Some(Movability::Blocks(code, _)) => code.clone(),
                 Some(Movability::Ignored) => "Ignored".to_owned(),

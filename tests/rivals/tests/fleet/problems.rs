@@ -1,9 +1,8 @@
 //! The fleets: what waits, what can be bought, and at which prices. Everything random comes from a fixed seed.
 
 use autoscaler_core::model::{
-    AttachLimits, Group, Health, LabelSelector, Labels, Movability, Pod, PodAffinityTerm, PodClass, PodKey,
-    Resources, Snapshot, SpreadConstraint, Taint, TaintEffect, Template, Toleration, TolerationOperator,
-    WhenUnsatisfiable,
+    AttachLimits, Group, LabelSelector, Labels, Pod, PodAffinityTerm, PodClass, PodKey, Resources, Snapshot,
+    SpreadConstraint, Taint, TaintEffect, Template, Toleration, TolerationOperator, WhenUnsatisfiable,
 };
 use std::collections::BTreeMap;
 
@@ -182,7 +181,7 @@ impl Fleet {
 
     fn done(mut self) -> Snapshot {
         for (id, (class, count)) in (0..).zip(self.waiting.into_values()) {
-            self.snapshot.classes.push(class);
+            self.snapshot.classes.push(class.into());
             for _ in 0..count {
                 let name = format!("pod-{:06}", self.snapshot.pods.len());
                 self.snapshot.pods.push(Pod {
@@ -192,11 +191,8 @@ impl Fleet {
                         name,
                     },
                     class: id,
-                    node: None,
                     nominated: None,
                     owner: None,
-                    movability: Movability::Moves,
-                    health: Health::Ready,
                     unschedulable_since_ms: Some(0),
                 });
             }

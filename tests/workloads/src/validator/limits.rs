@@ -1,8 +1,8 @@
 //! What a plan may do whatever its pods say: sizes of groups, budgets, and pods that may not move.
 
-use super::{Assignment, Breach, Rule};
-use autoscaler_core::model::{Movability, NodeId, NodeState, Pod, PodId, Snapshot};
-use std::collections::BTreeMap;
+use super::{Assignment, Breach, Rule, Who};
+use autoscaler_core::model::{ClassId, Movability, NodeState, Snapshot};
+use std::collections::{BTreeMap, BTreeSet};
 
 fn breach(rule: Rule, what: impl Into<String>) -> Breach {
     Breach {
@@ -11,17 +11,16 @@ fn breach(rule: Rule, what: impl Into<String>) -> Breach {
     }
 }
 
-/// Pods that look for a place: those that wait, and those that lose their node, with that node.
-pub(super) fn homeless(snapshot: &Snapshot, plan: &Assignment) -> BTreeMap<PodId, Option<NodeId>> {
-    let waits = |pod: &Pod| match pod.node {
-        None => (pod.class as usize) < snapshot.classes.len(),
-        Some(node) => plan.removed.contains(&node) && pod.movability != Movability::Ignored,
-    };
-    (0..)
-        .zip(&snapshot.pods)
-        .filter(|(_, pod)| waits(pod))
-        .map(|(id, pod)| (id, pod.node))
-        .collect()
+/// Pods that look for a place: those that wait, and those that lose their node.
+pub(super) fn homeless(snapshot: &Snapshot, plan: &Assignment) -> BTreeSet<Who> {
+    let known = |class: ClassId| (class as usize) < snapshot.classes.len();
+    let waiting = (0..).zip(&snapshot.pods).filter(|(_, pod)| known(pod.class));
+    let waiting = waiting.map(|(id, _)| Who::Waiting(id));
+    let removed = plan.removed.iter().flat_map(|node| Who::on(snapshot, *node));
+    let leaving = removed.filter(|(_, pod)| {
+        known(snapshot.class_of(pod.class)) && *pod.judgement.at(snapshot.now_ms) != Movability::Ignored
+    });
+    waiting.chain(leaving.map(|(who, _)| who)).collect()
 }
 
 pub(super) fn breaches(snapshot: &Snapshot, plan: &Assignment) -> Vec<Breach> {
@@ -106,16 +105,16 @@ fn removals(snapshot: &Snapshot, plan: &Assignment, breaches: &mut Vec<Breach>) 
 
 fn disruptions(snapshot: &Snapshot, plan: &Assignment, breaches: &mut Vec<Breach>) {
     let mut claims = vec![0_u32; snapshot.budgets.len()];
-    let leaves = |pod: &&Pod| pod.node.is_some_and(|node| plan.removed.contains(&node));
-    for pod in snapshot.pods.iter().filter(leaves) {
-        match &pod.movability {
+    let leaving = plan.removed.iter().flat_map(|node| Who::on(snapshot, *node));
+    for (_, pod) in leaving {
+        match pod.judgement.at(snapshot.now_ms) {
             Movability::Ignored => continue,
             Movability::Blocks(..) => {
                 breaches.push(breach(Rule::Lost, format!("{} may not move", pod.key)));
             }
             Movability::Moves => {}
         }
-        let Some(class) = snapshot.classes.get(pod.class as usize) else {
+        let Some(class) = snapshot.classes.get(snapshot.class_of(pod.class) as usize) else {
             continue;
         };
         let selecting: Vec<usize> = (0..)

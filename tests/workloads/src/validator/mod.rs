@@ -9,10 +9,12 @@ mod constraints;
 mod limits;
 #[cfg(test)]
 mod tests;
+mod who;
 mod world;
 
 use autoscaler_core::model::{NodeId, PodId, Snapshot, TemplateId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+pub use who::Who;
 use world::World;
 
 /// Where a pod goes.
@@ -31,7 +33,7 @@ pub struct Assignment {
     pub bought: Vec<TemplateId>,
     pub removed: BTreeSet<NodeId>,
     /// In the order of binding.
-    pub homes: Vec<(PodId, Home)>,
+    pub homes: Vec<(Who, Home)>,
 }
 
 impl Assignment {
@@ -46,7 +48,10 @@ impl Assignment {
         Self {
             bought,
             removed: BTreeSet::new(),
-            homes: placed.iter().map(|(pod, node)| (*pod, home(*node))).collect(),
+            homes: placed
+                .iter()
+                .map(|(pod, node)| (Who::Waiting(*pod), home(*node)))
+                .collect(),
         }
     }
 }
@@ -109,38 +114,38 @@ pub fn validate(snapshot: &Snapshot, plan: &Assignment) -> Result<Verdict, Vec<B
     if !known_nodes || !known_templates {
         return Err(breaches);
     }
-    let mut homeless: BTreeMap<PodId, Option<NodeId>> = limits::homeless(snapshot, plan);
+    let mut homeless: BTreeSet<Who> = limits::homeless(snapshot, plan);
     let mut world = World::new(snapshot, plan);
     for (pod, home) in &plan.homes {
-        if homeless.remove(pod).is_none() {
+        let looks = homeless.remove(pod).then(|| pod.look_up(snapshot)).flatten();
+        let Some((key, class)) = looks else {
             breaches.push(Breach {
                 rule: Rule::Nonsense,
-                what: format!("pod {pod} does not look for a place"),
+                what: format!("{pod:?} does not look for a place"),
             });
             continue;
-        }
-        let class = &snapshot.classes[snapshot.pods[*pod as usize].class as usize];
+        };
+        let class = &snapshot.classes[class as usize];
         let Some(node) = world.number(*home) else {
             breaches.push(Breach {
                 rule: Rule::Nonsense,
-                what: format!("pod {pod} goes to {home:?}, which does not exist"),
+                what: format!("{key} goes to {home:?}, which does not exist"),
             });
             continue;
         };
         let refusals = world.refusals(class, node);
         breaches.extend(refusals.into_iter().map(|rule| Breach {
             rule,
-            what: format!("{} on {home:?}", snapshot.pods[*pod as usize].key),
+            what: format!("{key} on {home:?}"),
         }));
         world.bind(class, node);
     }
+    let lost = homeless.iter().filter(|pod| matches!(pod, Who::Running(..)));
     breaches.extend(
-        homeless
-            .iter()
-            .filter_map(|(pod, from)| from.map(|from| (pod, from)))
-            .map(|(pod, from)| Breach {
+        lost.filter_map(|pod| pod.look_up(snapshot))
+            .map(|(key, _)| Breach {
                 rule: Rule::Lost,
-                what: format!("{} of the removed node {from}", snapshot.pods[*pod as usize].key),
+                what: format!("{key} of a removed node"),
             }),
     );
     if !breaches.is_empty() {

@@ -5,8 +5,8 @@ use crate::cluster::{Cluster, HOSTNAME, ZONE, class, labels, resources, selector
 use crate::diverse;
 use autoscaler_core::decision::{Action, Plan, Reason, check_growth};
 use autoscaler_core::model::{
-    Attachments, Disk, DisruptionBudget, HostPort, Movability, NodeSelector, NodeState, PodAffinityTerm,
-    PodClass, SpreadConstraint, Taint, TaintEffect, WhenUnsatisfiable,
+    Attachments, Disk, DisruptionBudget, Health, HostPort, Movability, NodeSelector, NodeState,
+    PodAffinityTerm, PodClass, PodKey, Resident, SpreadConstraint, Taint, TaintEffect, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::place_pending;
 use proptest::prelude::*;
@@ -44,7 +44,7 @@ fn rules(snapshot: &Snapshot, plan: &Assignment) -> BTreeSet<Rule> {
 
 /// The classes of pods of the plan.
 fn classes<'a>(snapshot: &'a Snapshot, plan: &Assignment) -> Vec<&'a PodClass> {
-    let class = |(pod, _): &(PodId, Home)| &snapshot.classes[snapshot.pods[*pod as usize].class as usize];
+    let class = |(pod, _): &(Who, Home)| &*snapshot.classes[pod.look_up(snapshot).unwrap().1 as usize];
     plan.homes.iter().map(class).collect()
 }
 
@@ -76,9 +76,8 @@ const BREAKS: [(Rule, Break); 9] = [
         true
     }),
     (Rule::NodeAffinity, |snapshot, plan| {
-        let pod = plan.homes[0].0 as usize;
-        let class = snapshot.pods[pod].class as usize;
-        snapshot.classes[class].node_selector = labels(&[("disk", "ssd")]);
+        let class = plan.homes[0].0.look_up(snapshot).unwrap().1 as usize;
+        Arc::make_mut(&mut snapshot.classes[class]).node_selector = labels(&[("disk", "ssd")]);
         true
     }),
     (Rule::PodAntiAffinity, |snapshot, plan| {
@@ -150,13 +149,11 @@ fn pair(class: PodClass) -> (Cluster, Assignment) {
     for zone in ["a", "b"] {
         let template = cluster.template(group, "size", zone, resources(4_000, 1_000, 10), 100);
         let node = cluster.node(template) as usize;
-        cluster.snapshot.nodes[node]
-            .attach_limits
-            .insert("csi".to_owned(), 3);
+        Arc::make_mut(&mut cluster.snapshot.nodes[node].attach_limits).insert("csi".to_owned(), 3);
     }
     let class = cluster.class(class);
     cluster.pod(class, None);
-    let homes = vec![(0, Home::Existing(0))];
+    let homes = vec![(Who::Waiting(0), Home::Existing(0))];
     let plan = Assignment {
         homes,
         ..Assignment::default()
@@ -446,6 +443,21 @@ fn one_pod_on_one_node() {
     }
 }
 
+/// The pod that waits runs on the first node instead.
+fn only_resident(snapshot: &mut Snapshot, lasting: Movability) {
+    snapshot.pods.clear();
+    let pod = Resident {
+        key: PodKey {
+            namespace: "default".to_owned(),
+            name: "pod".to_owned(),
+        },
+        class: 0,
+        judgement: lasting.into(),
+        health: Health::Ready,
+    };
+    snapshot.nodes[0].residents = Arc::new([Arc::new(pod)].into_iter().collect());
+}
+
 #[test]
 fn removals() {
     type Arrange = fn(&mut Snapshot, &mut Assignment);
@@ -487,13 +499,13 @@ fn removals() {
             "somebody else's",
         ),
         (
-            |snapshot, _| snapshot.pods[0].movability = Movability::Blocks("Test".to_owned(), String::new()),
+            |snapshot, _| only_resident(snapshot, Movability::Blocks("Test".to_owned(), String::new())),
             &[Rule::Lost],
             "the pod may not move",
         ),
         (
             |snapshot, plan| {
-                snapshot.pods[0].movability = Movability::Ignored;
+                only_resident(snapshot, Movability::Ignored);
                 plan.homes.clear();
             },
             &[],
@@ -521,9 +533,9 @@ fn removals() {
     for (arrange, expected, why) in cases {
         let (cluster, mut plan) = pair(pod());
         let mut snapshot = cluster.snapshot;
-        snapshot.pods[0].node = Some(0);
+        only_resident(&mut snapshot, Movability::Moves);
         plan.removed = BTreeSet::from([0]);
-        plan.homes[0].1 = Home::Existing(1);
+        plan.homes = vec![(Who::Running(0, 0), Home::Existing(1))];
         arrange(&mut snapshot, &mut plan);
         let expected: BTreeSet<Rule> = expected.iter().copied().collect();
         assert_eq!(rules(&snapshot, &plan), expected, "{why}");

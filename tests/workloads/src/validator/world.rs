@@ -45,7 +45,7 @@ impl World {
             .zip(&snapshot.nodes)
             .map(|(id, node)| {
                 let exists = !plan.removed.contains(&id);
-                let mut labels = node.labels.clone();
+                let mut labels = Labels::clone(&node.labels);
                 if node.state == NodeState::Upcoming {
                     labels
                         .entry(HOSTNAME.to_owned())
@@ -62,7 +62,7 @@ impl World {
                     exists,
                     ports: Vec::new(),
                     disks: Vec::new(),
-                    attach_limits: node.attach_limits.clone(),
+                    attach_limits: AttachLimits::clone(&node.attach_limits),
                     attached: BTreeMap::new(),
                 }
             })
@@ -100,13 +100,14 @@ impl World {
                 world.meet(class, existing + at);
             }
         }
-        for pod in &snapshot.pods {
-            let node = pod.node.map(|node| node as usize);
-            let class = snapshot.classes.get(pod.class as usize);
-            if let (Some(node), Some(class)) = (node, class)
-                && world.places.get(node).is_some_and(|place| place.exists)
-            {
-                world.bind(class, node);
+        for (at, node) in snapshot.nodes.iter().enumerate() {
+            if !world.places[at].exists {
+                continue;
+            }
+            for pod in node.residents.iter() {
+                if let Some(class) = snapshot.classes.get(snapshot.class_of(pod.class) as usize) {
+                    world.bind(class, at);
+                }
             }
         }
         world

@@ -37,11 +37,14 @@ impl Placing {
     pub(super) fn new(snapshot: &Arc<Snapshot>) -> Self {
         let mut used = vec![Resources::default(); snapshot.nodes.len()];
         let mut waiting = BTreeMap::new();
-        for (id, pod) in (0..).zip(&snapshot.pods) {
-            match pod.node.and_then(|node| used.get_mut(node as usize)) {
-                Some(sum) => sum.add(&snapshot.classes[pod.class as usize].requests),
-                None => drop(waiting.insert(ObjectKey::new(&pod.key.namespace, &pod.key.name), id)),
+        for (sum, node) in used.iter_mut().zip(&snapshot.nodes) {
+            for crowd in node.residents.crowds() {
+                let class = &snapshot.classes[snapshot.class_of(crowd.class) as usize];
+                sum.add_scaled(&class.requests, i64::from(crowd.pods));
             }
+        }
+        for (id, pod) in (0..).zip(&snapshot.pods) {
+            waiting.insert(ObjectKey::new(&pod.key.namespace, &pod.key.name), id);
         }
         Self {
             state: State::new(snapshot),
@@ -125,13 +128,13 @@ impl Placing {
 mod tests {
     use super::*;
     use autoscaler_core::model::{
-        Health, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey, Taint, TaintEffect,
+        Health, Movability, Node, NodeState, Pod, PodClass, PodKey, Resident, Taint, TaintEffect,
     };
 
     fn node(name: &str, cpu_milli: i64, taint: Option<&str>) -> Node {
         Node {
             name: name.to_owned(),
-            labels: Labels::new(),
+            labels: Arc::default(),
             taints: taint
                 .map(|key| Taint {
                     key: key.to_owned(),
@@ -147,7 +150,7 @@ mod tests {
                 pods: 110,
                 extended: vec![],
             },
-            attach_limits: BTreeMap::new(),
+            attach_limits: Arc::default(),
             unschedulable: false,
             state: NodeState::Ready,
             group: None,
@@ -157,22 +160,24 @@ mod tests {
             idle_since_ms: None,
             protected: None,
             hourly_micros: 0,
+            residents: Arc::default(),
         }
     }
 
-    fn pod(name: &str, node: Option<NodeId>) -> Pod {
+    fn key(name: &str) -> PodKey {
+        PodKey {
+            namespace: "team".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn pod(name: &str) -> Pod {
         Pod {
-            key: PodKey {
-                namespace: "team".to_owned(),
-                name: name.to_owned(),
-            },
+            key: key(name),
             uid: name.to_owned(),
             class: 0,
-            node,
             nominated: None,
             owner: None,
-            movability: Movability::Moves,
-            health: Health::Ready,
             unschedulable_since_ms: None,
         }
     }
@@ -185,20 +190,27 @@ mod tests {
             pods: 1,
             ..Resources::default()
         };
+        let resident = Resident {
+            key: key("u"),
+            class: 0,
+            judgement: Movability::Moves.into(),
+            health: Health::Ready,
+        };
         let snapshot = Snapshot {
-            classes: vec![PodClass {
+            classes: vec![Arc::new(PodClass {
                 namespace: "team".to_owned(),
                 requests,
                 ..PodClass::default()
-            }],
+            })],
             nodes: vec![
                 node("a", 2000, None),
-                node("b", 3000, None),
+                Node {
+                    residents: Arc::new([Arc::new(resident)].into_iter().collect()),
+                    ..node("b", 3000, None)
+                },
                 node("c", 9000, Some("gpu")),
             ],
-            pods: ["p", "q", "r", "s", "t", "u"]
-                .map(|name| pod(name, (name == "u").then_some(1)))
-                .to_vec(),
+            pods: ["p", "q", "r", "s", "t"].map(pod).to_vec(),
             ..Snapshot::default()
         };
         let mut placing = Placing::new(&Arc::new(snapshot));
