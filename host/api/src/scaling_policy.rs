@@ -316,7 +316,7 @@ fn policy_key() -> Option<String> {
 
 // The defaults are those of the policy host. A decision over 10 000 pods takes a few million units of fuel.
 fn fuel() -> Option<i64> {
-    Some(500_000_000)
+    Some(4_000_000_000)
 }
 
 fn deadline() -> Option<DurationString> {

@@ -110,7 +110,7 @@ fn schema_and_accessors_agree() {
                 "fuel": limits.fuel_or_default(), "deadline": limits.deadline_or_default(),
                 "memoryMiB": limits.memory_mib_or_default(), "outputKiB": limits.output_kib_or_default(),
             }),
-            json!({"fuel": 500_000_000, "deadline": "5s", "memoryMiB": 64, "outputKiB": 4096}),
+            json!({"fuel": 4_000_000_000_u64, "deadline": "5s", "memoryMiB": 64, "outputKiB": 4096}),
         ),
         (
             ("ScalingPolicy", "spec.source.configMap"),

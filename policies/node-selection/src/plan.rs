@@ -22,7 +22,7 @@ const PODS_TRIED: u64 = 1_500;
 const PODS_OF_A_CLASS: u64 = 8;
 
 /// What the searches of one decision may weigh: a part of the default fuel.
-const EFFORT: u64 = 3_000_000;
+const EFFORT: u64 = 2_000_000;
 
 pub(crate) struct Plan<'a> {
     snapshot: &'a Snapshot,
