@@ -164,15 +164,13 @@ impl Filling {
             }
             result.cut |= work.is_spent();
             for offer in offers.iter() {
-                let shape = state.tables().shapes.of_templates[offer.template as usize];
-                let verdict = state
+                let refused = state
                     .tables()
-                    .shapes
-                    .verdict(state.snapshot(), lots[*at].class, shape);
+                    .refused_by_template(lots[*at].class, offer.template);
                 let nodes = u32::try_from(offer.opened.len()).unwrap_or(u32::MAX);
                 result
                     .tally
-                    .add(verdict.refused.unwrap_or(Cause::Resources), nodes.max(1));
+                    .add(refused.unwrap_or(Cause::Resources), nodes.max(1));
             }
         }
     }

@@ -44,17 +44,11 @@ impl Quotas {
         let Some(spread) = tables.links.of(class).spread.first() else {
             return Vec::new();
         };
-        let keys = tables.topology.keys.len();
         let counter = state.counter(spread.counter);
         let open = offers.iter().filter_map(|offer| {
-            let shape = tables.shapes.of_templates[offer.template as usize];
-            let takes = tables
-                .shapes
-                .verdict(&tables.snapshot, class, shape)
-                .refused
-                .is_none();
+            let takes = tables.refused_by_template(class, offer.template).is_none();
             let has_nodes = offer.left > 0 || !offer.opened.is_empty();
-            let domain = tables.topology.of_templates[offer.template as usize * keys + spread.key];
+            let domain = tables.topology.of_template(offer.template, spread.key);
             domain.filter(|_| takes && has_nodes)
         });
         let expected = |domain| self.expected.get(&(spread.counter, domain)).copied().unwrap_or(0);

@@ -18,18 +18,10 @@ pub(super) struct Want {
 impl Want {
     pub(super) fn takes(&self, state: &State, template: TemplateId) -> bool {
         let tables = state.tables();
-        let at = template as usize;
-        let domains = &tables.topology.of_templates[at * tables.topology.keys.len()..];
         let is_there = self
             .place
-            .is_none_or(|(key, domain)| domains[key] == Some(domain));
-        let shape = tables.shapes.of_templates[at];
-        is_there
-            && tables
-                .shapes
-                .verdict(&tables.snapshot, self.class, shape)
-                .refused
-                .is_none()
+            .is_none_or(|(key, domain)| tables.topology.of_template(template, key) == Some(domain));
+        is_there && tables.refused_by_template(self.class, template).is_none()
     }
 }
 

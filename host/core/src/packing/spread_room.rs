@@ -20,15 +20,11 @@ pub(super) fn spread_room(
 ) -> Vec<u32> {
     let tables = state.tables();
     let mut rooms = vec![u32::MAX; grounds.len()];
-    let keys = tables.topology.keys.len();
     for spread in &tables.links.of(class).spread {
-        let domain_of =
-            |ground: usize| tables.topology.of_templates[grounds[ground] as usize * keys + spread.key];
+        let domain_of = |ground: usize| tables.topology.of_template(grounds[ground], spread.key);
         let is_hostname = Some(spread.key) == tables.topology.hostname;
         let grows = |ground: &usize| {
-            let shape = tables.shapes.of_templates[grounds[*ground] as usize];
-            let verdict = tables.shapes.verdict(&tables.snapshot, class, shape);
-            growing[*ground] && verdict.refused.is_none()
+            growing[*ground] && tables.refused_by_template(class, grounds[*ground]).is_none()
         };
         let mut growing = (0..grounds.len()).filter(grows).peekable();
         let endless = is_hostname && growing.peek().is_some();

@@ -176,12 +176,7 @@ impl State {
         if class as usize >= self.tables.needs.len() {
             return Err(Cause::NodeAffinity);
         }
-        let shape = self.shapes[node as usize];
-        self.tables
-            .shapes
-            .verdict(&self.tables.snapshot, class, shape)
-            .refused
-            .map_or(Ok(()), Err)
+        self.verdict(class, node).refused.map_or(Ok(()), Err)
     }
 
     /// What the static rules say of the class and the node, its wishes among them.

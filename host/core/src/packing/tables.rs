@@ -5,6 +5,7 @@ use super::neighbours::Neighbourhoods;
 use super::possessions::Possessions;
 use super::shapes::Shapes;
 use super::topology::Topology;
+use crate::decision::Cause;
 use crate::model::{AttachLimits, ClassId, NodeId, NodeState, ResourceId, Resources, Snapshot, TemplateId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -104,6 +105,12 @@ impl Tables {
     /// Whether a pod of the class does more to its node and to others than to take resources.
     pub(crate) fn is_seen(&self, class: ClassId) -> bool {
         !self.links.of(class).moves.is_empty() || !self.possessions.of(class).is_empty()
+    }
+
+    /// What keeps a class from every new node of the template, whatever else runs.
+    pub(crate) fn refused_by_template(&self, class: ClassId, template: TemplateId) -> Option<Cause> {
+        let shape = self.shapes.of_templates[template as usize];
+        self.shapes.verdict(&self.snapshot, class, shape).refused
     }
 
     /// The resources of an empty node of the template.

@@ -1,6 +1,6 @@
 //! Topology domains by number: what value a node has for each key that some rule speaks of.
 
-use crate::model::{Node, NodeState, Snapshot};
+use crate::model::{Node, NodeState, Snapshot, TemplateId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The label that tells nodes apart.
@@ -58,6 +58,11 @@ impl Topology {
             of_nodes,
             of_templates,
         }
+    }
+
+    /// Where a new node of the template is.
+    pub(crate) fn of_template(&self, template: TemplateId, key: KeyId) -> Option<DomainId> {
+        self.of_templates[template as usize * self.keys.len() + key]
     }
 
     pub(crate) fn key(&self, name: &str) -> Option<KeyId> {
