@@ -1,5 +1,7 @@
 //! Watches: each kind has one watcher whose events are folded into the index, in one place and in order.
 
+mod known;
+
 use crate::index::{Index, ObjectKey};
 use crate::lean;
 use autoscaler_api::{AutoscalerConfig, NodeGroup, Rebalance, ScalingPolicy, VPSieNode};
@@ -9,12 +11,12 @@ use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVo
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::storage::v1::{CSIDriver, CSINode, CSIStorageCapacity, StorageClass, VolumeAttachment};
+use known::Known;
 use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
-use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -246,8 +248,7 @@ impl Feed {
         let (feed, shutdown) = (self.clone(), shutdown.clone());
         tokio::spawn(async move {
             let mut events = watcher(api, config).backoff(Pauses::default()).boxed();
-            let mut known: BTreeSet<ObjectKey> = BTreeSet::new();
-            let mut relisted: Option<BTreeSet<ObjectKey>> = None;
+            let mut known = Known::new(kind, Arc::clone(&feed.index));
             let mut listed_once = false;
             loop {
                 let event = tokio::select! {
@@ -256,31 +257,26 @@ impl Feed {
                     event = events.try_next() => event,
                 };
                 match event {
-                    Ok(Some(watcher::Event::Init)) => relisted = Some(BTreeSet::new()),
+                    Ok(Some(watcher::Event::Init)) => known.list(),
                     Ok(Some(watcher::Event::InitApply(object))) => {
-                        if let Some(keys) = relisted.as_mut() {
-                            keys.insert(ObjectKey::of(&object));
-                        }
+                        known.see(&object);
                         feed.apply(&change(object));
                     }
                     Ok(Some(watcher::Event::InitDone)) => {
-                        let listed = relisted.take().unwrap_or_default();
-                        for gone in known.difference(&listed) {
-                            feed.apply(&Change::Gone(kind, gone.clone()));
+                        for gone in known.gone() {
+                            feed.apply(&Change::Gone(kind, gone));
                         }
-                        known = listed;
                         if !std::mem::replace(&mut listed_once, true) {
                             feed.synced.send_modify(|count| *count += 1);
                         }
                     }
                     Ok(Some(watcher::Event::Apply(object))) => {
-                        known.insert(ObjectKey::of(&object));
+                        known.see(&object);
                         feed.apply(&change(object));
                     }
                     Ok(Some(watcher::Event::Delete(object))) => {
-                        let key = ObjectKey::of(&object);
-                        known.remove(&key);
-                        feed.apply(&Change::Gone(kind, key));
+                        known.forget(&object);
+                        feed.apply(&Change::Gone(kind, ObjectKey::of(&object)));
                     }
                     Ok(None) => return,
                     Err(source) => {

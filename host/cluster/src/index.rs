@@ -216,6 +216,14 @@ impl Index {
             .collect()
     }
 
+    /// Namespaces and names of all pods.
+    pub(crate) fn pod_names(&self) -> BTreeSet<(Arc<str>, Arc<str>)> {
+        let state = self.read();
+        let keys = state.pods.keys();
+        keys.map(|key| (Arc::clone(&key.namespace), Arc::clone(&key.name)))
+            .collect()
+    }
+
     /// Number of pods that are bound, and of those that the scheduler calls unschedulable.
     pub fn pod_counts(&self) -> (usize, usize) {
         let state = self.read();
@@ -286,8 +294,8 @@ impl State {
         match kind {
             Kind::Pod => {
                 let key = PodKey {
-                    namespace: key.namespace.clone(),
-                    name: key.name.clone(),
+                    namespace: key.namespace.as_str().into(),
+                    name: key.name.as_str().into(),
                 };
                 self.remove_pod(&key, now_ms);
             }

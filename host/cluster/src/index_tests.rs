@@ -57,7 +57,7 @@ fn pod_of(snapshot: &Snapshot, name: &str) -> Option<(Option<NodeId>, ClassId)> 
     let residents = snapshot.nodes.iter().flat_map(|node| node.residents.iter());
     let running = residents.map(|pod| (&pod.key, (None, snapshot.class_of(pod.class))));
     let mut all = waiting.chain(running);
-    all.find(|(key, _)| key.name == name).map(|(_, found)| found)
+    all.find(|(key, _)| &*key.name == name).map(|(_, found)| found)
 }
 
 /// A waiting pod of the namespace `ns`.

@@ -515,10 +515,10 @@ fn waiting_pods_are_those_that_the_scheduler_gave_up_on_for_long_enough() {
     for (grace_ms, waiting) in [(0, vec!["waits"]), (5_000, vec!["waits"]), (5_001, vec![])] {
         scene.inputs.grace_ms = grace_ms;
         let snapshot = scene.snapshot();
-        let waits: Vec<&str> = snapshot.pods.iter().map(|pod| pod.key.name.as_str()).collect();
+        let waits: Vec<&str> = snapshot.pods.iter().map(|pod| &*pod.key.name).collect();
         assert_eq!(waits, waiting, "grace {grace_ms}");
         let residents = snapshot.nodes.iter().flat_map(|node| node.residents.iter());
-        let runs: Vec<&str> = residents.map(|pod| pod.key.name.as_str()).collect();
+        let runs: Vec<&str> = residents.map(|pod| &*pod.key.name).collect();
         assert_eq!(runs, ["runs"], "grace {grace_ms}");
     }
 }

@@ -9,9 +9,9 @@ use std::alloc::System;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Half as much again as was measured: 7 993 bytes per node, 1 369 per pod.
+/// Half as much again as was measured: 7 922 bytes per node, 1 121 per pod.
 const BYTES_PER_NODE: usize = 12_000;
-const BYTES_PER_POD: usize = 2_050;
+const BYTES_PER_POD: usize = 1_700;
 
 #[tokio::test]
 async fn memory_follows_the_number_of_objects() {

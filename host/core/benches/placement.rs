@@ -62,7 +62,7 @@ fn zone(number: u32) -> Labels {
 fn cluster(nodes: u32, pods: u32) -> Arc<Snapshot> {
     let key = |number: u32| PodKey {
         namespace: "default".into(),
-        name: format!("pod-{number:06}"),
+        name: format!("pod-{number:06}").into(),
     };
     let pod = |number: u32| Pod {
         key: key(number),

@@ -248,7 +248,7 @@ impl Cluster {
         (
             PodKey {
                 namespace,
-                name: name.clone(),
+                name: name.as_str().into(),
             },
             name,
         )

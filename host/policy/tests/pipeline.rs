@@ -78,8 +78,8 @@ fn class(cpu_milli: i64, tolerations: Vec<Toleration>) -> PodClass {
 
 fn key(number: usize) -> PodKey {
     PodKey {
-        namespace: "default".to_owned(),
-        name: format!("pod-{number:03}"),
+        namespace: "default".into(),
+        name: format!("pod-{number:03}").into(),
     }
 }
 

@@ -193,8 +193,10 @@ impl Builder<'_> {
                     None => pod.name.clone(),
                 };
                 let value = objects::pod(pod, &name)?;
-                let namespace = pod.namespace.clone().unwrap_or_else(|| NAMESPACE.to_owned());
-                let key = PodKey { namespace, name };
+                let key = PodKey {
+                    namespace: pod.namespace.as_deref().unwrap_or(NAMESPACE).into(),
+                    name: name.into(),
+                };
                 if names.insert(key.clone(), pod.name.clone()).is_some() {
                     bail!("pod {key} is there twice");
                 }

@@ -159,8 +159,8 @@ impl Cluster {
         self.pods += 1;
         let uid = name.clone();
         let key = PodKey {
-            namespace: "default".to_owned(),
-            name,
+            namespace: "default".into(),
+            name: name.into(),
         };
         if let Some(node) = node {
             let node = &mut self.snapshot.nodes[node as usize];

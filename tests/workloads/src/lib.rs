@@ -179,7 +179,7 @@ mod tests {
                 homes.push((empty.pods.len() as u32, id));
                 empty.pods.push(autoscaler_core::model::Pod {
                     key: pod.key.clone(),
-                    uid: pod.key.name.clone(),
+                    uid: pod.key.name.to_string(),
                     class: pod.class,
                     nominated: None,
                     owner: None,

@@ -76,7 +76,7 @@ impl Surroundings {
     /// that several pods use.
     pub(crate) fn use_claims(&mut self, pod: &PodKey, before: &[String], now: &[String]) -> BTreeSet<PodKey> {
         let mut concerned = BTreeSet::new();
-        let key = |name: &String| (pod.namespace.clone(), name.clone());
+        let key = |name: &String| (pod.namespace.to_string(), name.clone());
         for name in before.iter().filter(|name| !now.contains(name)) {
             if let Some(users) = self.users.get_mut(&key(name)) {
                 users.remove(pod);

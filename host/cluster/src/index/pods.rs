@@ -48,8 +48,8 @@ impl Place {
 impl State {
     pub(super) fn apply_pod(&mut self, pod: &Pod, now_ms: i64) {
         let key = PodKey {
-            namespace: pod.namespace().unwrap_or_default(),
-            name: pod.name_any(),
+            namespace: pod.metadata.namespace.as_deref().unwrap_or_default().into(),
+            name: pod.name_any().into(),
         };
         // A pod that is on its way out of a node still holds its room; a waiting one that is deleted needs none.
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());

@@ -176,7 +176,7 @@ fn class_row(snapshot: &Snapshot, unplaced: &Unplaced) -> ClassRow {
         .and_then(|pod| snapshot.pods.get(*pod as usize));
     let class = &snapshot.classes[unplaced.class as usize];
     let name = first.map_or_else(String::new, |pod| {
-        pod.owner.clone().unwrap_or_else(|| pod.key.name.clone())
+        pod.owner.clone().unwrap_or_else(|| pod.key.name.to_string())
     });
     ClassRow {
         name: format!("{}/{name}", class.namespace),

@@ -4,12 +4,13 @@ use super::{
     ClassId, LabelSelector, Labels, NodeId, NodeSelector, NodeSelectorTerm, Resources, Taint, TaintEffect,
 };
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-/// `namespace/name` of a pod.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// `namespace/name` of a pod. Its copies share the text: the index, a node's residents and every snapshot hold one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PodKey {
-    pub namespace: String,
-    pub name: String,
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
 }
 
 impl std::fmt::Display for PodKey {

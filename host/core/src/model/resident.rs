@@ -169,7 +169,7 @@ mod tests {
         Arc::new(Resident {
             key: PodKey {
                 namespace: "default".into(),
-                name: format!("pod-{name}"),
+                name: format!("pod-{name}").into(),
             },
             class,
             judgement: Judgement {

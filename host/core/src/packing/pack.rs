@@ -20,7 +20,7 @@ const MOST_KINDS: usize = 48;
 /// New nodes of an offer that a search knows of: more than one decision buys.
 const MOST_NEW: usize = 10_000;
 /// What a search may weigh.
-const SEARCH_EFFORT: u64 = 3_000_000;
+const SEARCH_EFFORT: u64 = 1_500_000;
 /// What is weighed in the time of a step.
 const EFFORT_PER_STEP: u64 = 8;
 

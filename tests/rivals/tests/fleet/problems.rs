@@ -188,7 +188,7 @@ impl Fleet {
                     uid: name.clone(),
                     key: PodKey {
                         namespace: "default".into(),
-                        name,
+                        name: name.into(),
                     },
                     class: id,
                     nominated: None,

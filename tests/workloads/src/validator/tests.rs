@@ -448,8 +448,8 @@ fn only_resident(snapshot: &mut Snapshot, lasting: Movability) {
     snapshot.pods.clear();
     let pod = Resident {
         key: PodKey {
-            namespace: "default".to_owned(),
-            name: "pod".to_owned(),
+            namespace: "default".into(),
+            name: "pod".into(),
         },
         class: 0,
         judgement: lasting.into(),

@@ -44,7 +44,7 @@ impl Placing {
             }
         }
         for (id, pod) in (0..).zip(&snapshot.pods) {
-            waiting.insert(ObjectKey::new(&pod.key.namespace, &pod.key.name), id);
+            waiting.insert(ObjectKey::new(&*pod.key.namespace, &*pod.key.name), id);
         }
         Self {
             state: State::new(snapshot),
@@ -166,8 +166,8 @@ mod tests {
 
     fn key(name: &str) -> PodKey {
         PodKey {
-            namespace: "team".to_owned(),
-            name: name.to_owned(),
+            namespace: "team".into(),
+            name: name.into(),
         }
     }
 

@@ -139,8 +139,11 @@ fn a_volume_is_shared_once_a_second_pod_uses_its_claim() {
         name: name.into(),
     });
     let claims = ["data".to_owned()];
-    let concerned =
-        |keys: std::collections::BTreeSet<PodKey>| keys.into_iter().map(|key| key.name).collect::<Vec<_>>();
+    let concerned = |keys: std::collections::BTreeSet<PodKey>| {
+        keys.into_iter()
+            .map(|key| key.name.to_string())
+            .collect::<Vec<_>>()
+    };
     assert!(around.use_claims(&pods[0], &[], &claims).is_empty());
     assert_eq!(concerned(around.use_claims(&pods[1], &[], &claims)), ["one"]);
     assert!(around.use_claims(&pods[2], &[], &claims).is_empty());
