@@ -142,6 +142,31 @@ impl Stage {
         String::from_utf8(output.stdout).context("reading its output")
     }
 
+    /// What `vpsie-autoscaler explain` prints of a pod, node or node group.
+    pub async fn explain(&self, what: &str, namespace: &str) -> Result<String> {
+        let address = &self
+            .controller
+            .as_ref()
+            .context("the controller does not run")?
+            .address;
+        let output = tokio::process::Command::new(binary()?)
+            .args([
+                "explain",
+                what,
+                "-n",
+                namespace,
+                "--address",
+                &format!("http://{address}"),
+            ])
+            .output()
+            .await
+            .with_context(|| format!("running `explain {what}`"))?;
+        if !output.status.success() {
+            bail!("`explain {what}`: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        String::from_utf8(output.stdout).context("reading its output")
+    }
+
     /// SIGKILL: the process gets no chance to tidy up.
     pub fn kill_controller(&mut self) {
         if let Some(mut controller) = self.controller.take() {

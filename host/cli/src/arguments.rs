@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Run a fake VPSie, to try the controller without an account.
     FakeVpsie(FakeVpsie),
+    /// Tell what the controller knows of a pod, a node or a node group, and what keeps it as it is.
+    Explain(Explain),
     /// Tell which pending pod fits on which node, and which rule refuses where not.
     Fit(Fit),
     /// List machines without their VPSieNode, and VPSieNodes without their machine.
@@ -151,6 +153,34 @@ pub(crate) struct FakeVpsie {
     pub(crate) log_level: String,
 }
 
+/// Asks a running controller, and changes nothing. In its pod:
+/// `kubectl -n kube-system exec deploy/vpsie-autoscaler -- vpsie-autoscaler explain pod/NAME -n NAMESPACE`.
+/// From elsewhere: after `kubectl -n kube-system port-forward deploy/vpsie-autoscaler 8080`. A replica that stands by
+/// answers too, without what only the leader asks VPSie.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// `pod/NAME`, `node/NAME` or `nodegroup/NAME`, also `po/`, `no/` and `ng/`; a node that has yet to join has the name
+    /// of its VPSieNode.
+    #[arg(value_name = "WHAT", value_parser = subject)]
+    pub(crate) subject: (SubjectKind, String),
+    /// Namespace of the pod or node group.
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Where the controller serves /metrics.
+    #[arg(long, default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    pub(crate) address: String,
+    /// Print one JSON object: `summary`, and `sections` with `title` and `facts` of `subject` and `text`.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SubjectKind {
+    Pod,
+    Node,
+    NodeGroup,
+}
+
 /// Each pod that waits is held alone against the cluster as it is; no other waiting pod is placed. The answer is
 /// that of kube-scheduler's filters: nodes that are not ready are judged by their taints.
 #[derive(Debug, Args)]
@@ -215,6 +245,23 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| format!("{text:?} is not an address and port such as 127.0.0.1:8080"))
 }
 
+/// As kubectl writes what it acts on.
+fn subject(text: &str) -> Result<(SubjectKind, String), String> {
+    let named = text
+        .split_once('/')
+        .filter(|(_, name)| !name.is_empty() && !name.contains('/'));
+    let found = named.and_then(|(kind, name)| {
+        let kind = match kind {
+            "pod" | "pods" | "po" => SubjectKind::Pod,
+            "node" | "nodes" | "no" => SubjectKind::Node,
+            "nodegroup" | "nodegroups" | "ng" | "ngs" => SubjectKind::NodeGroup,
+            _ => return None,
+        };
+        Some((kind, name.to_owned()))
+    });
+    found.ok_or_else(|| "it is written pod/NAME, node/NAME or nodegroup/NAME".to_owned())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     autoscaler_api::DurationString::from(text)
         .value()
@@ -275,6 +322,11 @@ mod tests {
             &["run", "--metrics-addr", "here"],
             &["demo", "--seed", "-1"],
             &["policy", "check"],
+            &["explain"],
+            &["explain", "web"],
+            &["explain", "pod/"],
+            &["explain", "pod/shop/web"],
+            &["explain", "service/web"],
             &["fit"],
             &["fit", "--from-dump"],
         ] {

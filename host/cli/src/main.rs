@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Run(options) => commands::run::run(options),
         Command::Demo(options) => commands::demo::run(&options),
         Command::FakeVpsie(options) => commands::fake_vpsie::run(&options),
+        Command::Explain(options) => commands::explain::run(&options),
         Command::Fit(options) => commands::fit::run(&options),
         Command::Orphans(options) => commands::orphans::run(&options),
         Command::Crds => commands::crds::run(),

@@ -73,6 +73,24 @@ fn help_and_version_are_data_and_wrong_usage_is_not() {
             "--vpsie-settings no/such/file: reading it",
         ),
         (
+            &["explain", "pod/web", "--address", "http://127.0.0.1:1"],
+            1,
+            "",
+            "asking the controller at http://127.0.0.1:1",
+        ),
+        (
+            &["explain", "pod/web", "--address", "here"],
+            1,
+            "",
+            "--address here: it is written like http://127.0.0.1:8080",
+        ),
+        (
+            &["explain", "web"],
+            2,
+            "",
+            "pod/NAME, node/NAME or nodegroup/NAME",
+        ),
+        (
             &["fake-vpsie", "--config", "no/such/file"],
             1,
             "",

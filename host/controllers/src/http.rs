@@ -1,18 +1,19 @@
-//! The HTTP endpoints of the controller: metrics, liveness, readiness.
+//! The HTTP endpoints of the controller: metrics, liveness, readiness, and what it knows of one thing (`explain`).
 //!
 //! Liveness says only that the process answers. Readiness waits for the first list of every watch; what
 //! else may be wrong (standing by, credentials, VPSie) is named in its text and does not make it fail:
 //! a controller that Kubernetes takes out of service cannot be asked what is wrong with it.
 
 use crate::context::Context;
+use crate::explain::Subject;
 use crate::runtime::metrics::Metrics;
-use autoscaler_cluster::Feed;
-use axum::Router;
-use axum::extract::State;
+use autoscaler_cluster::{Feed, ObjectKey};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Json, Router};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use vpsie_client::{Client, CredentialsStatus, Family};
@@ -33,6 +34,32 @@ impl Health {
             vpsie: context.vpsie.clone(),
             synced: Arc::new(move || feed.is_synced()),
         }
+    }
+}
+
+/// `/explain/pod/NAMESPACE/NAME`, `/explain/nodegroup/NAMESPACE/NAME` and `/explain/node/NAME`.
+pub fn explain(ctx: Arc<Context>) -> Router {
+    let key = |Path((namespace, name)): Path<(String, String)>| ObjectKey::new(namespace, name);
+    Router::new()
+        .route(
+            "/explain/pod/{namespace}/{name}",
+            get(async move |State(ctx), path| answer(&ctx, &Subject::Pod(key(path)))),
+        )
+        .route(
+            "/explain/nodegroup/{namespace}/{name}",
+            get(async move |State(ctx), path| answer(&ctx, &Subject::NodeGroup(key(path)))),
+        )
+        .route(
+            "/explain/node/{name}",
+            get(async |State(ctx), Path(name)| answer(&ctx, &Subject::Node(name))),
+        )
+        .with_state(ctx)
+}
+
+fn answer(ctx: &Arc<Context>, subject: &Subject) -> axum::response::Response {
+    match subject.explain(ctx) {
+        Ok(explanation) => Json(explanation).into_response(),
+        Err(unknown) => (StatusCode::NOT_FOUND, format!("{unknown}\n")).into_response(),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod context;
 pub mod crash;
 mod credentials;
 mod error;
+pub mod explain;
 pub mod health;
 pub mod http;
 pub mod nodegroup;

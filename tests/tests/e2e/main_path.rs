@@ -105,8 +105,23 @@ async fn the_impossible_pod_is_told_why(stage: &Stage) -> Result<()> {
                 }
             })
         })
-        .await
-        .map(drop)
+        .await?;
+    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), NAMESPACE);
+    let all = pods.list(&ListParams::default()).await?;
+    let impossible = all
+        .iter()
+        .map(ResourceExt::name_any)
+        .find(|name| name.starts_with("impossible"));
+    let impossible = impossible.context("the impossible pod is gone")?;
+    let told = stage.explain(&format!("pod/{impossible}"), NAMESPACE).await?;
+    println!("explain pod/{impossible}:\n{told}");
+    for part in [
+        "kube-scheduler has found no node for it since",
+        "Resources: not enough resources on a new node",
+    ] {
+        ensure!(told.contains(part), "explain does not say {part:?}:\n{told}");
+    }
+    Ok(())
 }
 
 /// When each waiting pod was first seen to be unschedulable.

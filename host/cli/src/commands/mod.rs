@@ -2,6 +2,7 @@
 
 pub(crate) mod crds;
 pub(crate) mod demo;
+pub(crate) mod explain;
 pub(crate) mod fake_vpsie;
 pub(crate) mod fit;
 pub(crate) mod orphans;

@@ -75,7 +75,8 @@ async fn control(options: Run) -> anyhow::Result<()> {
     tracing::info!(%address, "serving /metrics, /healthz and /readyz");
 
     let stop = CancellationToken::new();
-    let endpoints = http::router(http::Health::new(&autoscaler.context(), autoscaler.feed()));
+    let health = http::Health::new(&autoscaler.context(), autoscaler.feed());
+    let endpoints = http::router(health).merge(http::explain(autoscaler.context()));
     let until = stop.clone().cancelled_owned();
     let serving = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, endpoints)

@@ -45,7 +45,7 @@ impl Scaling {
             return Ok(());
         }
         let settings = self.settings();
-        let snapshot = Arc::new(self.ctx.index.snapshot(&self.inputs(&settings)));
+        let snapshot = Arc::new(self.ctx.index.snapshot(&super::inputs(&self.ctx, &settings)));
         if self
             .last
             .as_ref()

@@ -7,6 +7,7 @@ mod ask;
 mod execute;
 mod futile;
 mod growth;
+mod inputs;
 mod notices;
 mod partition;
 mod shrink;
@@ -14,11 +15,10 @@ mod shrink;
 use crate::context::Context;
 use crate::error::Error;
 use crate::settings::{Pace, Settings};
-use autoscaler_api::conditions::reasons;
-use autoscaler_cluster::{Inputs, ObjectKey, View};
+use autoscaler_cluster::ObjectKey;
 use autoscaler_core::model::Snapshot;
+pub(crate) use inputs::inputs;
 use notices::Notices;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -103,38 +103,6 @@ impl Scaling {
                 _ => return,
             }
         }
-    }
-
-    fn inputs(&self, settings: &Settings) -> Inputs {
-        let now_ms = (self.ctx.now)().as_millisecond();
-        Inputs {
-            view: View::Autoscaler,
-            now_ms,
-            // Differs from decision to decision, and is the same again when one is replayed.
-            seed: now_ms.unsigned_abs(),
-            offerings: self.ctx.catalogue.known_offerings(),
-            reserved: settings.reserved.clone(),
-            startup_taints: settings.startup_taints.clone(),
-            health: self.ctx.catalogue.health(),
-            holds: self.holds(),
-            grace_ms: i64::try_from(settings.pod_grace.as_millis()).unwrap_or(i64::MAX),
-            max_cluster_nodes: settings.max_cluster_workers,
-            removal_budget: settings.removals_at_once,
-        }
-    }
-
-    /// Groups of clusters whose quota is used up: nothing is bought for them until the pause ends.
-    fn holds(&self) -> BTreeMap<ObjectKey, (String, String)> {
-        let groups = self.ctx.index.node_groups().into_iter();
-        let held = groups.filter_map(|group| {
-            let pause = self.ctx.catalogue.quota_pause(&group.spec.resource_identifier)?;
-            let text = format!(
-                "quota exceeded: {}; next try at {}",
-                pause.last.message, pause.until
-            );
-            Some((ObjectKey::of(&*group), (reasons::QUOTA_EXCEEDED.to_owned(), text)))
-        });
-        held.collect()
     }
 
     fn settings(&self) -> Settings {

@@ -27,7 +27,7 @@ impl Scaling {
             return Ok(());
         }
         let settings = self.settings();
-        let snapshot = Arc::new(self.ctx.index.snapshot(&self.inputs(&settings)));
+        let snapshot = Arc::new(self.ctx.index.snapshot(&super::inputs(&self.ctx, &settings)));
         if snapshot.groups.is_empty() {
             return Ok(());
         }

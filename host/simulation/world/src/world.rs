@@ -10,8 +10,9 @@ use crate::view::View;
 use crate::{Error, InProcess, Joiner, Scheduler};
 use autoscaler_api::VPSieNode;
 use autoscaler_cluster::{Feed, Index, ObjectKey};
+use autoscaler_controllers::explain::{Explanation, Subject, Unknown};
 use autoscaler_controllers::runtime::metrics::Metrics;
-use autoscaler_controllers::{Ended, Now};
+use autoscaler_controllers::{Context, Ended, Now};
 use autoscaler_policy::Engine;
 use fake_vpsie::{FakeVpsie, VmEvent};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -45,6 +46,8 @@ pub struct World {
     pub chronicle: Arc<Chronicle>,
     pub metrics: Arc<Metrics>,
     narrator: Option<Arc<Narrator>>,
+    /// What the autoscaler works with, once it is there.
+    autoscaler: Option<Arc<Context>>,
     seed: u64,
     start: Instant,
     pub(crate) now: Now,
@@ -85,6 +88,7 @@ impl World {
         let narrator = sink.map(Narrator::new);
         let chronicle = Chronicle::new(narrator.clone());
         let mut world = Self {
+            autoscaler: None,
             _controllers: Controllers::spawn(&kubernetes, Delays::default()),
             view: Arc::default(),
             metrics: Arc::new(Metrics::new()),
@@ -186,6 +190,7 @@ impl World {
             now: self.now.clone(),
         };
         let autoscaler = process.wire()?;
+        self.autoscaler = Some(autoscaler.context());
         let shutdown = self.shutdown.clone();
         self.tasks.spawn(async move {
             if autoscaler.run(shutdown).await == Ended::LeaseLost {
@@ -193,6 +198,17 @@ impl World {
             }
         });
         Ok(())
+    }
+
+    /// What the autoscaler says of one thing; none in a world without one.
+    ///
+    /// # Errors
+    /// Where it knows of no such thing.
+    pub fn explain(&self, subject: &Subject) -> Result<Option<Explanation>, Unknown> {
+        self.autoscaler
+            .as_ref()
+            .map(|ctx| subject.explain(ctx))
+            .transpose()
     }
 
     /// Says something in the story, if there is one.
