@@ -117,7 +117,7 @@ async fn the_impossible_pod_is_told_why(stage: &Stage) -> Result<()> {
     println!("explain pod/{impossible}:\n{told}");
     for part in [
         "kube-scheduler has found no node for it since",
-        "Resources: not enough resources on a new node",
+        "not enough resources on a new node",
     ] {
         ensure!(told.contains(part), "explain does not say {part:?}:\n{told}");
     }

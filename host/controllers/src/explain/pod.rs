@@ -78,12 +78,19 @@ impl Scene<'_> {
                 "nothing yet",
                 "a node is bought once kube-scheduler calls it unschedulable",
             ),
-            Some(_) => Fact::new(
-                "a purchase",
-                "where a node group below takes it and a policy agrees",
-            ),
+            Some(_) if self.is_for_sale(pod) => {
+                Fact::new("a purchase", "of a node below that fits, if the policies agree")
+            }
+            Some(_) => Fact::new("nothing", "no node below can be bought that it fits on"),
             None => Fact::new("nothing", "it is not waiting for a node"),
         }
+    }
+
+    /// Whether a node that the pod fits on can be bought now.
+    fn is_for_sale(&self, pod: &Pod) -> bool {
+        let refusals = self.placement.refusals_by_template(pod.class);
+        let mut templates = self.snapshot.templates.iter().zip(refusals);
+        templates.any(|(template, refusal)| refusal.is_none() && self.obstacle(template).is_none())
     }
 
     /// Each rule with the nodes that it keeps the pod from.
@@ -108,7 +115,7 @@ impl Scene<'_> {
         for (template, refusal) in self.snapshot.templates.iter().zip(refusals) {
             let group = &self.snapshot.groups[template.group as usize];
             let text = match refusal {
-                Some(cause) => format!("{cause:?}: {}", cause.text()),
+                Some(cause) => cause.text().to_owned(),
                 None => match self.obstacle(template) {
                     Some(obstacle) => format!("would fit, but {obstacle}"),
                     None => format!("fits, {}", price(template.hourly_micros)),

@@ -73,6 +73,7 @@ fn a_group_at_its_maximum_is_why_a_pod_waits() {
             &told(world, &pod(world, true)),
             &[
                 "waits: kube-scheduler has found no node for it since",
+                "nothing  no node below can be bought that it fits on",
                 "\nNodes that are there\n  Resources",
                 "\nA new node of\n",
                 "would fit, but its group is at maxNodes (2)",
