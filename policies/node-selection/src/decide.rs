@@ -2,6 +2,7 @@
 
 use crate::Config;
 use crate::plan::Plan;
+use crate::preference::weigh;
 use policy_sdk::node_selection::{Mix, Purchase, Snapshot};
 use policy_sdk::what_if::{Addition, Cause};
 use policy_sdk::{ClassCount, GroupDemand, Reason, Rejection, Template};
@@ -10,8 +11,9 @@ use std::collections::BTreeMap;
 /// Fall-backs of one purchase: a provider that refuses this many has a trouble that no further one cures.
 const FALLBACKS: usize = 5;
 
-pub(crate) fn decide(snapshot: &Snapshot, config: Config) -> Mix {
-    let mut plan = Plan::new(snapshot);
+pub(crate) fn decide(snapshot: &Snapshot, config: &Config) -> Mix {
+    let weighed = weigh(snapshot, config);
+    let mut plan = Plan::new(&weighed);
     plan.make(config.mix_templates);
     let mut rankings: BTreeMap<u32, Ranking> = BTreeMap::new();
     let mut purchases = Vec::new();
@@ -21,8 +23,9 @@ pub(crate) fn decide(snapshot: &Snapshot, config: Config) -> Mix {
         };
         let ranking = rankings
             .entry(row.group)
-            .or_insert_with(|| Ranking::new(snapshot, row.group));
-        purchases.push(purchase(snapshot, bought, row, ranking));
+            .or_insert_with(|| Ranking::new(&weighed, row.group));
+        let is_preferred = config.preferred_offerings.contains(&row.offering);
+        purchases.push(purchase(snapshot, bought, row, ranking, is_preferred));
     }
     Mix {
         purchases,
@@ -30,7 +33,13 @@ pub(crate) fn decide(snapshot: &Snapshot, config: Config) -> Mix {
     }
 }
 
-fn purchase(snapshot: &Snapshot, bought: &Addition, row: &Template, ranking: &Ranking) -> Purchase {
+fn purchase(
+    snapshot: &Snapshot,
+    bought: &Addition,
+    row: &Template,
+    ranking: &Ranking,
+    is_preferred: bool,
+) -> Purchase {
     let shares_pods = |template: u32| {
         let holds = |class: u32, template| snapshot.pending.pods_per_node(class, template) > 0;
         let mut both = ranking.sorts.iter();
@@ -44,12 +53,13 @@ fn purchase(snapshot: &Snapshot, bought: &Addition, row: &Template, ranking: &Ra
         .take(FALLBACKS)
         .collect();
     let price = money(row.hourly_micros.saturating_mul(u64::from(bought.count)));
+    let preferred = if is_preferred { "preferred, " } else { "" };
     let mut text = match ranking.demanded {
         Some(pods) => format!(
-            "part of the cheapest mix of {} offerings for {pods} pods, {price} per hour",
+            "{preferred}part of the cheapest mix of {} offerings for {pods} pods, {price} per hour",
             ranking.offerings.len(),
         ),
-        None => format!("pods have to spread over groups; {price} per hour"),
+        None => format!("{preferred}pods have to spread over groups; {price} per hour"),
     };
     if let Some(next) = fallbacks.first() {
         let next = snapshot.catalogue.templates.get(*next as usize);

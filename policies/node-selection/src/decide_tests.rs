@@ -122,7 +122,7 @@ fn packs(snapshot: &Snapshot) -> impl Fn(&Question) -> Outcome + 'static {
 fn ask(snapshot: &Snapshot, config: Config) -> Mix {
     let oracle = packs(snapshot);
     let snapshot = snapshot.clone();
-    with_oracle(oracle, move || decide(&snapshot, config))
+    with_oracle(oracle, move || decide(&snapshot, &config))
 }
 
 /// (template, count, fall-backs).
@@ -206,8 +206,45 @@ fn the_least_money_wins() {
 #[test]
 fn mixing_can_be_switched_off() {
     let snapshot = snapshot(&[(100, 9, 0, 0, &[2]), (250, 9, 0, 0, &[6])], &[8]);
-    let mix = ask(&snapshot, Config { mix_templates: false });
+    let config = Config {
+        mix_templates: false,
+        ..Config::default()
+    };
+    let mix = ask(&snapshot, config);
     assert_eq!(summary(&mix), [(0, 4, vec![1])]);
+}
+
+#[test]
+fn a_preferred_offering_may_cost_more_up_to_a_share() {
+    // Prices of the offerings o0, o1 and o2, which are preferred, by how many percent, and what is bought with its
+    // fall-backs.
+    type Case<'a> = ([u64; 3], &'a [&'a str], u32, (u32, &'a [u32]));
+    let cases: &[Case<'_>] = &[
+        ([100, 120, 140], &[], 20, (0, &[1, 2])),
+        ([100, 120, 140], &["o1"], 20, (1, &[0, 2])),
+        ([100, 121, 140], &["o1"], 20, (0, &[1, 2])),
+        ([100, 120, 140], &["o1", "o2"], 50, (1, &[2, 0])),
+        ([100, 120, 140], &["o2"], 0, (0, &[1, 2])),
+        ([100, 120, 140], &["o9"], 50, (0, &[1, 2])),
+        ([100, 9_000, 140], &["o1"], u32::MAX, (1, &[0, 2])),
+    ];
+    for (prices, preferred, percent, (bought, fallbacks)) in cases {
+        let templates = prices.map(|price| (price, 9, 0, 0, &[2_u32][..]));
+        let config = Config {
+            preferred_offerings: preferred.iter().map(|name| (*name).to_owned()).collect(),
+            preference_percent: *percent,
+            ..Config::default()
+        };
+        let mix = ask(&snapshot(&templates, &[8]), config);
+        assert_eq!(
+            summary(&mix),
+            [(*bought, 4, fallbacks.to_vec())],
+            "{prices:?} {preferred:?} {percent}"
+        );
+        let price = money(prices[*bought as usize] * 4);
+        let text = &mix.purchases[0].reason.text;
+        assert!(text.contains(&price), "the price is the real one: {text}");
+    }
 }
 
 #[test]

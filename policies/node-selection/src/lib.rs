@@ -7,6 +7,7 @@
 
 mod decide;
 mod plan;
+mod preference;
 mod problem;
 mod wish;
 
@@ -18,16 +19,24 @@ use serde::Deserialize;
 const SCHEMA: &str = include_str!("../config.schema.json");
 
 /// What a user may set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub struct Config {
     /// Whether the nodes of a group may be of several templates.
     pub mix_templates: bool,
+    /// Offerings that may cost more than others that would do, as the NodeGroup names them.
+    pub preferred_offerings: Vec<String>,
+    /// How much more, in percent.
+    pub preference_percent: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { mix_templates: true }
+        Self {
+            mix_templates: true,
+            preferred_offerings: Vec::new(),
+            preference_percent: 20,
+        }
     }
 }
 
@@ -43,7 +52,7 @@ impl NodeSelection for CheapestFit {
     }
 
     fn decide(snapshot: &Snapshot, config: &Config) -> Result<Mix, PolicyError> {
-        Ok(decide::decide(snapshot, *config))
+        Ok(decide::decide(snapshot, config))
     }
 }
 
@@ -57,15 +66,18 @@ mod tests {
     fn the_schema_knows_every_field_and_no_other() {
         let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
         let properties: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
-        assert_eq!(properties, ["mixTemplates"]);
         assert_eq!(
-            schema["properties"]["mixTemplates"]["default"],
-            Config::default().mix_templates
+            properties,
+            ["mixTemplates", "preferencePercent", "preferredOfferings"]
         );
-        assert_eq!(
-            serde_json::from_str::<Config>(r#"{"mixTemplates":false}"#).unwrap(),
-            Config { mix_templates: false }
-        );
+        let defaults: serde_json::Map<String, serde_json::Value> = schema["properties"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, property)| (name.clone(), property["default"].clone()))
+            .collect();
+        let defaults: Config = serde_json::from_value(defaults.into()).unwrap();
+        assert_eq!(defaults, Config::default());
         assert!(serde_json::from_str::<Config>(r#"{"mix":false}"#).is_err());
     }
 }

@@ -116,7 +116,7 @@ fn spreads(zones: &[Zone]) -> impl Fn(&Question) -> Outcome + 'static {
 fn mix(zones: &[Zone], pods: u32, cluster_headroom: Option<u32>) -> Mix {
     let mut snapshot = snapshot(zones, pods);
     snapshot.context.cluster_headroom = cluster_headroom;
-    with_oracle(spreads(zones), move || decide(&snapshot, Config::default()))
+    with_oracle(spreads(zones), move || decide(&snapshot, &Config::default()))
 }
 
 #[test]
