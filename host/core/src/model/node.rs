@@ -36,7 +36,7 @@ pub enum NodeState {
 pub type AttachLimits = std::collections::BTreeMap<String, u32>;
 
 /// A node as placement sees it. What is large is shared by all snapshots until it changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Name of the Kubernetes Node; of the VPSieNode while no Node exists.
     pub name: String,

@@ -174,7 +174,7 @@ pub enum Movability {
 }
 
 /// The movability of a pod over time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judgement {
     pub lasting: Movability,
     /// What holds before a moment, in milliseconds since the epoch. Few pods have one: the box keeps the others
@@ -209,7 +209,7 @@ impl From<Movability> for Judgement {
 }
 
 /// What the eviction of a pod means to a disruption budget.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Health {
     /// Ready: it counts as healthy, and its eviction takes room.
     #[default]
@@ -221,7 +221,7 @@ pub enum Health {
 }
 
 /// A pod that waits for a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
     pub key: PodKey,
     pub uid: String,

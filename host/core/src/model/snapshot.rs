@@ -1,10 +1,11 @@
 //! The snapshot: one cluster at one moment.
 
 use super::{ClassId, ClassKey, Group, LabelSelector, Node, Pod, PodClass, ResourceNames, Template};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A PodDisruptionBudget with the room that its status reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DisruptionBudget {
     pub namespace: String,
     pub name: String,
@@ -16,7 +17,7 @@ pub struct DisruptionBudget {
 }
 
 /// Everything that a decision depends on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Milliseconds since the Unix epoch.
     pub now_ms: i64,
