@@ -244,7 +244,7 @@ pub(crate) struct PolicyNew {
     pub(crate) kind: PolicyKind,
 }
 
-/// Runs the tools of the project's language (cargo, componentize-py, or jco), and loads the component as the controller
+/// Runs the tools of the project's language (cargo, componentize-py, or componentize-js), and loads the component as the controller
 /// does.
 #[derive(Debug, Args)]
 pub(crate) struct PolicyBuild {

@@ -40,9 +40,11 @@ pub type AttachLimits = std::collections::BTreeMap<String, u32>;
 pub struct Node {
     /// Name of the Kubernetes Node; of the VPSieNode while no Node exists.
     pub name: String,
+    #[serde(with = "super::shared")]
     pub labels: Arc<Labels>,
     pub taints: Vec<Taint>,
     pub allocatable: Resources,
+    #[serde(with = "super::shared")]
     pub attach_limits: Arc<AttachLimits>,
     /// Cordoned.
     pub unschedulable: bool,
@@ -60,5 +62,6 @@ pub struct Node {
     /// Price in millionths of the currency unit per hour.
     pub hourly_micros: u64,
     /// The pods that run on it.
+    #[serde(with = "super::shared")]
     pub residents: Arc<Residents>,
 }

@@ -168,10 +168,10 @@ impl Serialize for Residents {
 
 impl<'de> Deserialize<'de> for Residents {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut pods = Vec::<Arc<Resident>>::deserialize(deserializer)?;
+        let mut pods = Vec::<Resident>::deserialize(deserializer)?;
         // In order each is put at the end.
         pods.sort_by(|one, other| one.key.cmp(&other.key));
-        Ok(pods.into_iter().collect())
+        Ok(pods.into_iter().map(Arc::new).collect())
     }
 }
 

@@ -24,6 +24,7 @@ pub struct Snapshot {
     /// Handed to policies; the same snapshot with the same seed gives the same plan.
     pub seed: u64,
     pub resources: ResourceNames,
+    #[serde(with = "super::shared::list")]
     pub classes: Vec<Arc<PodClass>>,
     /// The number of each class in `classes`, by the key that residents know it by. A key beyond the end is the
     /// number itself.

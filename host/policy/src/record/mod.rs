@@ -55,6 +55,7 @@ pub struct Record {
     pub host: String,
     pub subject: Subject,
     /// The cluster, with the time and the seed of the decision.
+    #[serde(with = "autoscaler_core::model::shared")]
     pub snapshot: Arc<Snapshot>,
     /// Waiting pods for which nothing was to be bought, because it had not helped before.
     pub set_aside: Vec<PodId>,

@@ -125,24 +125,32 @@ fn python(project: &Path, file: &Path) -> anyhow::Result<Vec<u8>> {
     )
 }
 
+/// What of WASI a JavaScript engine would ask for.
+const FEATURES: [&str; 5] = ["random", "stdio", "clocks", "http", "fetch-event"];
+
 /// A JavaScript engine with the program in it, and with all features off that need something of WASI.
 fn javascript(project: &Path, file: &Path) -> anyhow::Result<Vec<u8>> {
-    let installed = project.join("node_modules/.bin/jco");
-    let jco = match installed.canonicalize() {
+    let installed = project.join("node_modules/.bin/componentize-js");
+    let program = match installed.canonicalize() {
         Ok(path) => path.into_os_string(),
-        Err(_) => OsString::from("jco"),
+        Err(_) => OsString::from("componentize-js"),
     };
-    let mut tool = Command::new(jco);
+    let mut tool = Command::new(program);
     tool.args([
-        "componentize",
         "policy.js",
         "--wit",
         "vendor/wit",
         "--world-name",
         &world(project)?,
     ]);
-    tool.args(["--disable", "all", "-o"]);
-    made(tool, project, file, "jco: `npm install` in the project gets it")
+    tool.args(FEATURES.iter().flat_map(|feature| ["--disable", feature]));
+    tool.arg("-o");
+    made(
+        tool,
+        project,
+        file,
+        "componentize-js: `npm install` in the project gets it",
+    )
 }
 
 /// Runs a tool in the project, with the file that it writes as its last argument.
