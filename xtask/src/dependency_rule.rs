@@ -10,13 +10,14 @@ use serde_json::Value;
 use crate::{talk, workspace::Workspace};
 
 /// The crates of the product from the bottom to the top: each may use those above it in this list only.
-const LAYERS: [&str; 11] = [
+const LAYERS: [&str; 12] = [
     "autoscaler-patterns",
     "autoscaler-core",
     "autoscaler-api",
     "vpsie-client",
     "autoscaler-cluster",
     "autoscaler-policy",
+    "autoscaler-cases",
     "autoscaler-controllers",
     "simulated-kubernetes",
     "fake-vpsie",

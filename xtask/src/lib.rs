@@ -6,6 +6,7 @@ pub mod control_plane;
 pub mod deny;
 pub mod dependency_rule;
 pub mod go;
+pub mod node;
 pub mod policies;
 pub mod python;
 pub mod rivals;

@@ -17,7 +17,11 @@ use crate::{
 };
 
 /// Folders whose crates are guests, and where under `target/policies` their components go.
-const GUESTS: [(&str, &str); 2] = [("policies", ""), ("tests/guests", "test")];
+const GUESTS: [(&str, &str); 3] = [
+    ("policies", ""),
+    ("policies/cookbook", "cookbook"),
+    ("tests/guests", "test"),
+];
 
 /// Variables that a host build may have set and a guest build must not see: flags and wrappers are meant for
 /// the host, and a shared target folder would make the two builds wait for one another's lock.
@@ -209,6 +213,11 @@ mod tests {
         };
         for (path, kinds, component) in [
             ("policies/scale-up", ["cdylib", "rlib"], Some("scale-up.wasm")),
+            (
+                "policies/cookbook/headroom",
+                ["cdylib", "rlib"],
+                Some("cookbook/headroom.wasm"),
+            ),
             ("policies/sdk", ["lib", "lib"], None),
             ("tests/guests/traps", ["cdylib", "rlib"], Some("test/traps.wasm")),
             ("policies/deep/nested", ["cdylib", "rlib"], None),

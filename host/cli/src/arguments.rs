@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Orphans(Orphans),
     /// Print the custom resource definitions as YAML.
     Crds,
-    /// Work with policies.
+    /// Write, test and replay policies; no cluster is needed.
     #[command(subcommand)]
     Policy(Policy),
 }
@@ -49,7 +49,7 @@ pub(crate) struct Run {
     /// Our name in the Lease. Default: POD_NAME, else host name and process id.
     #[arg(long, env = "POD_NAME")]
     pub(crate) identity: Option<String>,
-    /// Where /metrics, /healthz and /readyz are served; `:8080` means every address.
+    /// Where /metrics, /healthz, /readyz and /decisions are served; `:8080` means every address.
     #[arg(long, default_value = "0.0.0.0:8080", value_parser = listen_address)]
     pub(crate) metrics_addr: SocketAddr,
     /// Whether replicas agree through a Lease on which of them acts.
@@ -68,6 +68,13 @@ pub(crate) struct Run {
     /// docs/vpsie-settings.md. Default: what suits VPSie as it is.
     #[arg(long, env = "VPSIE_SETTINGS", value_name = "FILE")]
     pub(crate) vpsie_settings: Option<PathBuf>,
+    /// Folder for the records of decisions, which `policy replay` reads. Default: they are kept in memory, until the
+    /// process ends.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) records_dir: Option<PathBuf>,
+    /// How many bytes of records are kept; the oldest go first. 0 keeps none.
+    #[arg(long, value_name = "QUANTITY", default_value = "32Mi", value_parser = bytes)]
+    pub(crate) records_size: u64,
     #[command(flatten)]
     pub(crate) log: Log,
     #[command(flatten)]
@@ -218,8 +225,180 @@ pub(crate) struct Orphans {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
+    /// Make a project that builds, with a case that holds.
+    New(PolicyNew),
+    /// Make a component of a project.
+    Build(PolicyBuild),
     /// Load a component as the controller does, and print what it says of itself.
     Check(PolicyCheck),
+    /// Print what is in a component: interfaces, imports, size, digest, options.
+    Inspect(PolicyInspect),
+    /// Decide once about a snapshot, and print the plan with its reasons and costs.
+    Run(PolicyRun),
+    /// Judge cases.
+    Test(PolicyTest),
+    /// Decide again what was recorded.
+    Replay(PolicyReplay),
+    /// Measure how long a policy takes, and how much of its limits.
+    Bench(PolicyBench),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    Rust,
+    Python,
+    Javascript,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolicyKind {
+    ScaleUp,
+    NodeSelection,
+    Rebalance,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Decision {
+    Growth,
+    Removal,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyNew {
+    /// Folder of the project; its last part is the name.
+    pub(crate) path: PathBuf,
+    #[arg(long, default_value = "rust")]
+    pub(crate) lang: Language,
+    /// The question that the policy answers.
+    #[arg(long, default_value = "scale-up")]
+    pub(crate) kind: PolicyKind,
+}
+
+/// Runs the tools of the project's language (cargo, componentize-py, or componentize-js), and loads the component as the controller
+/// does.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyBuild {
+    /// Folder of the project.
+    #[arg(default_value = ".")]
+    pub(crate) path: PathBuf,
+    /// Where the component goes. Default: target/policy.wasm in the project.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Profile of cargo, for a project in Rust.
+    #[arg(long, default_value = "release")]
+    pub(crate) profile: String,
+}
+
+/// Who decides, on which terms. What no component answers, the built-in policy does.
+#[derive(Debug, Args)]
+pub(crate) struct DeskOptions {
+    /// A component; it answers every kind of question that it exports.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Vec<PathBuf>,
+    /// Configuration of the policy of a kind: `KIND=JSON`, or `KIND=@FILE`.
+    #[arg(long, value_name = "KIND=JSON")]
+    pub(crate) config: Vec<String>,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
+}
+
+/// The defaults are those of a ScalingPolicy.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitOptions {
+    /// Fuel of a call.
+    #[arg(long)]
+    pub(crate) fuel: Option<u64>,
+    /// Longest time of a call.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) deadline: Option<Duration>,
+    /// Memory of a call.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub(crate) memory_mib: Option<u64>,
+    /// What one crossing of the border may carry.
+    #[arg(long, value_name = "KIB", value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub(crate) output_kib: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyInspect {
+    /// The component.
+    pub(crate) file: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyRun {
+    /// A decision record; a case in YAML; or what `kubectl get … -o yaml` printed, with NodeGroups among it.
+    pub(crate) snapshot: PathBuf,
+    #[command(flatten)]
+    pub(crate) desk: DeskOptions,
+    /// Offerings as YAML, for what kubectl printed: `offerings: [{name: small, cpu: 2, price: 20}]`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// What to decide. Default: that of the record; else growth where pods wait.
+    #[arg(long)]
+    pub(crate) decision: Option<Decision>,
+    /// Write the decision as a record.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Without --policy, target/policy.wasm of the present folder is judged, where there is one.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyTest {
+    /// Case folders, case files, or folders of them. Default: cases.
+    pub(crate) cases: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) desk: DeskOptions,
+    /// Write expect.yaml of each folder as things are now, and keep its invariants.
+    #[arg(long)]
+    pub(crate) bless: bool,
+    /// Write a JUnit report.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+}
+
+/// The policies of the record decide again: those in this program, and those that --policy gives. Their plans must be
+/// the same, byte by byte. Where --policy gives another component for a kind, the difference is told.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyReplay {
+    /// Decision records.
+    #[arg(required = true, value_name = "RECORD")]
+    pub(crate) records: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) desk: DeskOptions,
+    /// Fail where another policy comes to another plan.
+    #[arg(long)]
+    pub(crate) fail_on_difference: bool,
+    /// Print a JSON array.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Without --policy, target/policy.wasm of the present folder is measured, where there is one; else the built-in
+/// policies.
+#[derive(Debug, Args)]
+pub(crate) struct PolicyBench {
+    /// Snapshots, as for `run`.
+    #[arg(required = true, value_name = "SNAPSHOT")]
+    pub(crate) snapshots: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) desk: DeskOptions,
+    /// Offerings, as for `run`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) catalogue: Option<PathBuf>,
+    /// Calls of each policy.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) runs: u32,
+    /// Print a JSON array.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -260,6 +439,12 @@ fn subject(text: &str) -> Result<(SubjectKind, String), String> {
         Some((kind, name.to_owned()))
     });
     found.ok_or_else(|| "it is written pod/NAME, node/NAME or nodegroup/NAME".to_owned())
+}
+
+/// A Kubernetes quantity of bytes.
+fn bytes(text: &str) -> Result<u64, String> {
+    let units = autoscaler_core::quantity::parse_units(text).map_err(|error| error.to_string())?;
+    u64::try_from(units).map_err(|_| format!("{text:?} is negative"))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -327,6 +512,9 @@ mod tests {
             &["explain", "pod/"],
             &["explain", "pod/shop/web"],
             &["explain", "service/web"],
+            &["policy", "replay"],
+            &["policy", "new", "x", "--lang", "cobol"],
+            &["policy", "run", "x", "--memory-mib", "257"],
             &["fit"],
             &["fit", "--from-dump"],
         ] {

@@ -17,6 +17,7 @@ use crate::scaling::Scaling;
 use crate::settings::Pace;
 use crate::vpsienode::VpsieNodes;
 use autoscaler_cluster::{Change, Feed, Index, Kind, ObjectKey};
+use autoscaler_policy::record::Records;
 use autoscaler_policy::{Engine, PolicySet};
 use futures::FutureExt;
 use kube::ResourceExt;
@@ -41,6 +42,7 @@ pub struct Options {
     pub now: Now,
     pub ids: Arc<dyn Ids>,
     pub observer: Arc<dyn Observer>,
+    pub records: Arc<Records>,
 }
 
 /// Why [`Autoscaler::run`] ended.
@@ -93,6 +95,7 @@ impl Autoscaler {
             policies,
             metrics,
             observer: options.observer.clone(),
+            records: options.records.clone(),
             now: options.now.clone(),
             ids: options.ids.clone(),
         };

@@ -6,6 +6,7 @@ use crate::runtime::events::Events;
 use crate::runtime::metrics::Metrics;
 use autoscaler_cluster::Index;
 use autoscaler_policy::PolicySet;
+use autoscaler_policy::record::Records;
 use std::sync::Arc;
 
 /// Wall-clock time as an argument: nothing in this crate reads a clock by itself.
@@ -31,6 +32,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     pub events: Events,
     pub observer: Arc<dyn Observer>,
+    /// Of decisions, as complete as a replay needs them.
+    pub records: Arc<Records>,
     pub now: Now,
     pub ids: Arc<dyn Ids>,
 }

@@ -1,4 +1,5 @@
-//! The HTTP endpoints of the controller: metrics, liveness, readiness, and what it knows of one thing (`explain`).
+//! The HTTP endpoints of the controller: metrics, liveness, readiness, the records of decisions, and what it knows of one
+//! thing (`explain`).
 //!
 //! Liveness says only that the process answers. Readiness waits for the first list of every watch; what
 //! else may be wrong (standing by, credentials, VPSie) is named in its text and does not make it fail:
@@ -8,10 +9,11 @@ use crate::context::Context;
 use crate::explain::Subject;
 use crate::runtime::metrics::Metrics;
 use autoscaler_cluster::{Feed, ObjectKey};
+use autoscaler_policy::record::Records;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use std::fmt::Write as _;
@@ -23,6 +25,7 @@ use vpsie_client::{Client, CredentialsStatus, Family};
 pub struct Health {
     metrics: Arc<Metrics>,
     vpsie: Client,
+    records: Arc<Records>,
     synced: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
@@ -32,6 +35,7 @@ impl Health {
         Self {
             metrics: context.metrics.clone(),
             vpsie: context.vpsie.clone(),
+            records: context.records.clone(),
             synced: Arc::new(move || feed.is_synced()),
         }
     }
@@ -56,19 +60,21 @@ pub fn explain(ctx: Arc<Context>) -> Router {
         .with_state(ctx)
 }
 
-fn answer(ctx: &Arc<Context>, subject: &Subject) -> axum::response::Response {
+fn answer(ctx: &Arc<Context>, subject: &Subject) -> Response {
     match subject.explain(ctx) {
         Ok(explanation) => Json(explanation).into_response(),
         Err(unknown) => (StatusCode::NOT_FOUND, format!("{unknown}\n")).into_response(),
     }
 }
 
-/// `/metrics`, `/healthz` and `/readyz`.
+/// `/metrics`, `/healthz`, `/readyz` and `/decisions`.
 pub fn router(health: Health) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/decisions", get(decisions))
+        .route("/decisions/{name}", get(decision))
         .with_state(health)
 }
 
@@ -92,6 +98,35 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
         StatusCode::SERVICE_UNAVAILABLE
     };
     (status, facts.text())
+}
+
+/// The records that are kept, the oldest first: name and packed size.
+async fn decisions(State(health): State<Health>) -> Response {
+    let entries: Vec<serde_json::Value> = health
+        .records
+        .list()
+        .into_iter()
+        .map(|entry| serde_json::json!({"name": entry.name, "bytes": entry.bytes}))
+        .collect();
+    Json(entries).into_response()
+}
+
+/// One of them, as `policy replay` reads it.
+async fn decision(State(health): State<Health>, Path(name): Path<String>) -> Response {
+    let name = name.strip_suffix(".json.gz").unwrap_or(&name).to_owned();
+    let read = tokio::task::spawn_blocking(move || health.records.get(&name)).await;
+    match read.map_err(std::io::Error::other).and_then(|read| read) {
+        Ok(Some(bytes)) => ([(CONTENT_TYPE, "application/gzip")], bytes).into_response(),
+        Ok(None) => (
+            StatusCode::NOT_FOUND,
+            "there is no such record, or no longer; /decisions lists them\n",
+        )
+            .into_response(),
+        Err(error) => {
+            tracing::warn!("a decision record cannot be read: {error}");
+            (StatusCode::INTERNAL_SERVER_ERROR, "the record cannot be read\n").into_response()
+        }
+    }
 }
 
 struct Facts {
@@ -170,6 +205,7 @@ mod tests {
         let health = Health {
             metrics: metrics.clone(),
             vpsie: crate::testing::unreachable_vpsie(),
+            records: Arc::default(),
             synced: Arc::new(move || flag.load(Ordering::Relaxed)),
         };
         let router = router(health);

@@ -13,12 +13,14 @@ mod bindings;
 mod builtin;
 mod call;
 mod compile;
+pub mod course;
 mod engine;
 mod error;
 mod exchange;
 mod lift;
 mod limits;
 mod lower;
+pub mod record;
 mod set;
 mod shape;
 mod state;
@@ -29,6 +31,6 @@ pub use engine::Engine;
 pub use error::{CallError, LoadError};
 pub use limits::Limits;
 pub use set::{
-    BUILT_IN, Binding, Decision, Failure, Fallback, GroupFilter, LastGood, PolicyRef, PolicySet, Taken,
+    BUILT_IN, Binding, Decision, Failure, Fallback, GroupFilter, LastGood, PolicyRef, PolicySet, Taken, Terms,
 };
 pub use state::{LogLevel, LogLine};

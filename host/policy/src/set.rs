@@ -98,10 +98,19 @@ pub struct PolicyRef {
     pub version: String,
 }
 
+/// On what terms it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// JSON.
+    pub config: String,
+    pub limits: Limits,
+}
+
 /// An answer that was accepted, and whose it is.
 #[derive(Clone, Debug)]
 pub struct Taken {
     pub policy: PolicyRef,
+    pub terms: Terms,
     pub report: CallReport,
 }
 
@@ -109,6 +118,7 @@ pub struct Taken {
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub policy: PolicyRef,
+    pub terms: Terms,
     pub error: CallError,
     pub log: Vec<LogLine>,
 }
@@ -195,16 +205,25 @@ impl PolicySet {
                 Ok(()) => Ok(report),
                 Err(text) => Err(CallError::Garbage(text)),
             });
-            let policy = attempt.reference(kind);
+            let (policy, terms) = (attempt.reference(kind), attempt.terms());
             match result {
                 Ok(report) => {
                     return Decision {
                         kind,
-                        taken: Some(Taken { policy, report }),
+                        taken: Some(Taken {
+                            policy,
+                            terms,
+                            report,
+                        }),
                         failures,
                     };
                 }
-                Err(error) => failures.push(Failure { policy, error, log }),
+                Err(error) => failures.push(Failure {
+                    policy,
+                    terms,
+                    error,
+                    log,
+                }),
             }
         }
         Decision {
@@ -261,6 +280,13 @@ impl Attempt<'_> {
         self.policy.digest() == other.policy.digest()
             && self.config == other.config
             && self.limits == other.limits
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            config: self.config.to_owned(),
+            limits: *self.limits,
+        }
     }
 
     fn reference(&self, kind: Kind) -> PolicyRef {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
 use autoscaler_cases::{File, judge, load};
+use scheduling_cases::ask;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -22,7 +23,7 @@ fn every_case_holds() {
         judged += 1;
         let result = file
             .case
-            .and_then(|case| judge(&case).map_err(|error| error.context(case.about)));
+            .and_then(|case| judge(&case, &ask).map_err(|error| error.context(case.about)));
         if let Err(error) = result {
             failures.push(format!("{}.yaml: {error:#}", file.name));
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
 use autoscaler_cases::{judge, parse};
+use scheduling_cases::ask;
 
 /// Two managed nodes, one of them little used, and pods for which something has to be bought.
 const CLUSTER: &str = "
@@ -87,7 +88,7 @@ const LIES: [(&str, &str); 28] = [
 fn verdict(expectation: &str) -> Result<(), String> {
     let case =
         parse(&format!("{CLUSTER}expect:\n  {expectation}\n")).map_err(|error| format!("{error:#}"))?;
-    judge(&case).map_err(|error| format!("{error:#}"))
+    judge(&case, &ask).map_err(|error| format!("{error:#}"))
 }
 
 #[test]

@@ -9,6 +9,7 @@ use autoscaler_controllers::observe::Silent;
 use autoscaler_controllers::runtime::metrics::Metrics;
 use autoscaler_controllers::settings::Pace;
 use autoscaler_controllers::{Autoscaler, Ended, Ids, Options, http};
+use autoscaler_policy::record::{Records, Ring};
 use autoscaler_policy::{Engine, PolicySet};
 use std::path::Path;
 use std::sync::Arc;
@@ -57,6 +58,7 @@ async fn control(options: Run) -> anyhow::Result<()> {
         now: now.clone(),
         ids: Arc::new(Clocked::starting_at(now())),
         observer: Arc::new(Silent),
+        records: Arc::new(records(options.records_dir.as_deref(), options.records_size)?),
     };
     let autoscaler = Autoscaler::new(
         reads,
@@ -72,7 +74,7 @@ async fn control(options: Run) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("--metrics-addr: listening on {}", options.metrics_addr))?;
     let address = listener.local_addr().context("reading the own address")?;
-    tracing::info!(%address, "serving /metrics, /healthz and /readyz");
+    tracing::info!(%address, "serving /metrics, /healthz, /readyz and /decisions");
 
     let stop = CancellationToken::new();
     let health = http::Health::new(&autoscaler.context(), autoscaler.feed());
@@ -104,6 +106,16 @@ async fn control(options: Run) -> anyhow::Result<()> {
         Ended::Stopped => Ok(()),
         Ended::LeaseLost => bail!("the Lease was lost: another replica acts now"),
     }
+}
+
+fn records(folder: Option<&Path>, bytes: u64) -> anyhow::Result<Records> {
+    let ring = match (folder, bytes) {
+        (_, 0) => return Ok(Records::off()),
+        (None, bytes) => Ring::in_memory(bytes),
+        (Some(folder), bytes) => Ring::in_folder(folder, bytes)
+            .with_context(|| format!("--records-dir: keeping records in {}", folder.display()))?,
+    };
+    Records::keep_in(ring).context("starting to keep decision records")
 }
 
 fn vpsie_settings(file: &Path) -> anyhow::Result<Settings> {

@@ -25,7 +25,7 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 type Fold = fn(Object) -> Result<Option<Change>, Error>;
 
 /// The kinds that a dump may hold, by API version and name.
-const KINDS: [(&str, &str, Fold); 11] = [
+const KINDS: [(&str, &str, Fold); 15] = [
     ("v1", "Namespace", |o| o.parse(Change::Namespace)),
     ("v1", "PersistentVolume", |o| o.parse(Change::Volume)),
     ("v1", "PersistentVolumeClaim", |o| o.parse(Change::Claim)),
@@ -42,6 +42,14 @@ const KINDS: [(&str, &str, Fold); 11] = [
     }),
     // Admission has written into the pod all that a runtime class means to the scheduler.
     ("node.k8s.io/v1", "RuntimeClass", |_| Ok(None)),
+    ("policy/v1", "PodDisruptionBudget", |o| o.parse(Change::Budget)),
+    ("apps/v1", "DaemonSet", |o| o.parse(Change::DaemonSet)),
+    (autoscaler_api::API_VERSION, "NodeGroup", |o| {
+        o.parse(Change::NodeGroup)
+    }),
+    (autoscaler_api::API_VERSION, "VPSieNode", |o| {
+        o.parse(Change::VPSieNode)
+    }),
     ("v1", "Node", |o| o.parse(Change::Node)),
     ("v1", "Pod", |o| o.parse(Change::Pod)),
 ];
@@ -137,6 +145,26 @@ impl Dump {
         Ok(())
     }
 
+    /// The latest time that an object tells of its making or of a change of its state: the dump is not older.
+    pub fn latest(&self) -> Option<jiff::Timestamp> {
+        let metadata = |change: &Change| match change {
+            Change::Pod(pod) => {
+                let conditions = pod
+                    .status
+                    .iter()
+                    .flat_map(|status| status.conditions.iter().flatten());
+                let changed =
+                    conditions.filter_map(|condition| Some(condition.last_transition_time.as_ref()?.0));
+                changed.chain(made(&**pod)).max()
+            }
+            Change::Node(node) => made(&**node),
+            Change::VPSieNode(node) => made(&**node),
+            Change::NodeGroup(group) => made(&**group),
+            _ => None,
+        };
+        self.changes.iter().filter_map(metadata).max()
+    }
+
     /// What was left out, for people.
     pub fn notes(&self) -> Vec<String> {
         self.ignored
@@ -155,7 +183,12 @@ impl Dump {
 
     /// All of it folded, as if it had been watched.
     pub fn index(self) -> Arc<Index> {
-        let index = Index::new(Arc::new(|| jiff::Timestamp::UNIX_EPOCH));
+        self.index_at(jiff::Timestamp::UNIX_EPOCH)
+    }
+
+    /// The same, watched at this time: nodes are idle since then.
+    pub fn index_at(self, now: jiff::Timestamp) -> Arc<Index> {
+        let index = Index::new(Arc::new(move || now));
         let namespaces: BTreeSet<&String> = self
             .seen
             .iter()
@@ -188,7 +221,16 @@ impl Object {
                 format!("`metadata.name` is missing in this {}", self.kind),
             ));
         }
-        let namespaced = matches!(self.kind, "Pod" | "PersistentVolumeClaim" | "CSIStorageCapacity");
+        let namespaced = matches!(
+            self.kind,
+            "Pod"
+                | "PersistentVolumeClaim"
+                | "CSIStorageCapacity"
+                | "PodDisruptionBudget"
+                | "DaemonSet"
+                | "NodeGroup"
+                | "VPSieNode"
+        );
         let mut namespace = String::new();
         let mut who = name.clone();
         if namespaced {
@@ -221,6 +263,10 @@ impl Object {
     }
 }
 
+fn made(object: &impl ResourceExt) -> Option<jiff::Timestamp> {
+    Some(object.creation_timestamp()?.0)
+}
+
 /// Whether an object concerns the scheduler at all.
 trait Relevant {
     fn is_relevant(&self) -> bool {
@@ -228,6 +274,10 @@ trait Relevant {
     }
 }
 
+impl Relevant for autoscaler_api::NodeGroup {}
+impl Relevant for autoscaler_api::VPSieNode {}
+impl Relevant for k8s_openapi::api::apps::v1::DaemonSet {}
+impl Relevant for k8s_openapi::api::policy::v1::PodDisruptionBudget {}
 impl Relevant for Namespace {}
 impl Relevant for Node {}
 impl Relevant for k8s_openapi::api::core::v1::PersistentVolume {}

@@ -4,10 +4,12 @@ use super::growth::reason_text;
 use crate::context::Context;
 use crate::observe::{ActionText, DecidedBy, DecisionRecord, Failed};
 use crate::runtime::events::EventType;
-use autoscaler_core::decision::{Answer, Kind, Note, Oracle, Question};
+use autoscaler_core::decision::{Answer, Checked, Kind, Note, Oracle, Plan, Question};
+use autoscaler_core::model::GroupId;
+use autoscaler_policy::record::{Call, Round};
 use autoscaler_policy::{Binding, PolicyRef};
 use k8s_openapi::api::core::v1::ObjectReference;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// An answer that was accepted.
@@ -21,16 +23,21 @@ pub(super) struct Asked {
     fuel: u64,
 }
 
-/// Asks the policy; where it fails, its fall-backs in the same call. None where the user wants to rather hold.
+/// Asks the policy; where it fails, its fall-backs in the same call. None where the user wants to rather hold. What
+/// was asked becomes part of the round.
 pub(super) fn ask(
     ctx: &Context,
     binding: &Arc<Binding>,
     question: &Question,
     oracle: &dyn Oracle,
     accept: &dyn Fn(&Answer) -> Result<(), String>,
+    round: &mut Round,
 ) -> Option<Asked> {
     let kind = question.kind();
     let decision = ctx.policies.decide(binding, question, oracle, accept);
+    if ctx.records.is_on() {
+        round.calls.push(Call::from(&decision));
+    }
     for failure in &decision.failures {
         let name = &failure.policy.name;
         let reason = failure.error.reason();
@@ -111,6 +118,20 @@ fn decided_by(policy: &PolicyRef) -> DecidedBy {
         digest: policy.digest.clone(),
         version: policy.version.clone(),
     }
+}
+
+/// The record of a partition's part in a decision, before anybody was asked.
+pub(super) fn round(groups: &BTreeSet<GroupId>) -> Round {
+    Round {
+        groups: groups.iter().copied().collect(),
+        ..Round::default()
+    }
+}
+
+/// Puts into the record what the checker let pass.
+pub(super) fn passed(round: &mut Round, plan: &Plan<Checked>) {
+    round.plan = plan.actions().to_vec();
+    round.notes = plan.notes().to_vec();
 }
 
 /// What was last said of what is not done, by kind of decision: a pod that waits for a person would fill the log.

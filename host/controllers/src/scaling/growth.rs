@@ -16,6 +16,7 @@ use autoscaler_core::decision::{
 };
 use autoscaler_core::model::{ClassId, GroupId, NodeId, PodId, Snapshot};
 use autoscaler_core::packing::{Placement, WhatIf, place_pending};
+use autoscaler_policy::record::{Round, Subject};
 use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ struct Growth {
     placement: Placement,
     plans: Vec<Plan<Checked>>,
     records: Vec<DecisionRecord>,
+    rounds: Vec<Round>,
     /// Waiting pods that get a new node.
     placed: Vec<(PodId, NodeId)>,
     /// Waiting pods for which nothing is bought, because it did not help before.
@@ -55,7 +57,7 @@ impl Scaling {
         }
         self.last = Some((Instant::now(), snapshot.clone()));
         let futile = self.futile_pods(&snapshot);
-        let growth = Self::compute(|| decide(&self.ctx, &snapshot, &futile));
+        let mut growth = Self::compute(|| decide(&self.ctx, &snapshot, &futile));
         self.ctx.metrics.waiting_pods(
             snapshot.pods.len(),
             growth
@@ -78,9 +80,27 @@ impl Scaling {
         };
         let waiting_since = since(&growth.placed);
         let mut created = Vec::new();
+        let mut bought = Ok(());
         for plan in &growth.plans {
-            created.extend(self.buy(&snapshot, plan, waiting_since).await?);
+            match self.buy(&snapshot, plan, waiting_since).await {
+                Ok(keys) => created.extend(keys),
+                Err(error) => {
+                    bought = Err(error);
+                    break;
+                }
+            }
         }
+        let rounds = std::mem::take(&mut growth.rounds);
+        let aside = growth.blocked.clone();
+        self.keep(
+            Subject::Growth,
+            &snapshot,
+            aside,
+            rounds,
+            &created,
+            bought.as_ref().err(),
+        );
+        bought?;
         if !created.is_empty() {
             let uid = |(pod, _): &(PodId, NodeId)| snapshot.pods[*pod as usize].uid.clone();
             let pods = growth.placed.iter().map(uid).collect();
@@ -156,6 +176,7 @@ fn decide(ctx: &Context, snapshot: &Arc<Snapshot>, futile: &BTreeSet<PodId>) -> 
         blocked,
         plans: Vec::new(),
         records: Vec::new(),
+        rounds: Vec::new(),
         placed: Vec::new(),
         rejections: BTreeMap::new(),
     };
@@ -164,18 +185,25 @@ fn decide(ctx: &Context, snapshot: &Arc<Snapshot>, futile: &BTreeSet<PodId>) -> 
         if growth.placement.unplaced.is_empty() {
             break;
         }
-        let _ = decide_partition(ctx, &partition, &mut growth);
+        let mut round = ask::round(&partition.groups);
+        let _ = decide_partition(ctx, &partition, &mut growth, &mut round);
+        growth.rounds.push(round);
     }
     growth
 }
 
 /// None where a policy held the decision back.
-fn decide_partition(ctx: &Context, partition: &Partition, growth: &mut Growth) -> Option<()> {
+fn decide_partition(
+    ctx: &Context,
+    partition: &Partition,
+    growth: &mut Growth,
+    round: &mut Round,
+) -> Option<()> {
     let allows = |group: GroupId| partition.groups.contains(&group);
     let question = questions::scale_up(&growth.placement, &allows);
     let oracle = WhatIf::new(&growth.placement, &question);
     let accept = |answer: &Answer| check_answer(&question, answer).map_err(|refusal| refusal.to_string());
-    let asked = ask::ask(ctx, &partition.scale_up, &question, &oracle, &accept)?;
+    let asked = ask::ask(ctx, &partition.scale_up, &question, &oracle, &accept, round)?;
     let Answer::ScaleUp(demand) = asked.answer.clone() else {
         return None;
     };
@@ -193,13 +221,13 @@ fn decide_partition(ctx: &Context, partition: &Partition, growth: &mut Growth) -
             .map_err(|refusal| refusal.to_string()),
         _ => Err("the answer is of another kind".to_owned()),
     };
-    let asked = ask::ask(ctx, &partition.node_selection, &question, &oracle, &|answer| {
-        check(answer).map(drop)
-    })?;
+    let accept = |answer: &Answer| check(answer).map(drop);
+    let asked = ask::ask(ctx, &partition.node_selection, &question, &oracle, &accept, round)?;
     let Answer::NodeSelection(mix) = asked.answer.clone() else {
         return None;
     };
     let plan = check(&asked.answer).ok()?;
+    ask::passed(round, &plan);
     note_rejections(&question, &mix.rejections, growth);
     let record = mix_record(asked, &question, &growth.placement, &mix, &plan);
     growth.records.push(record);

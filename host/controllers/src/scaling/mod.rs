@@ -16,7 +16,8 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::settings::{Pace, Settings};
 use autoscaler_cluster::ObjectKey;
-use autoscaler_core::model::Snapshot;
+use autoscaler_core::model::{PodId, Snapshot};
+use autoscaler_policy::record::{Outcome as Done, Record, Round, Subject};
 pub(crate) use inputs::inputs;
 use notices::Notices;
 use std::sync::Arc;
@@ -103,6 +104,33 @@ impl Scaling {
                 _ => return,
             }
         }
+    }
+
+    /// Keeps the record of a decision in which somebody was asked.
+    fn keep(
+        &self,
+        subject: Subject,
+        snapshot: &Arc<Snapshot>,
+        set_aside: Vec<PodId>,
+        rounds: Vec<Round>,
+        created: &[ObjectKey],
+        error: Option<&Error>,
+    ) {
+        if !self.ctx.records.is_on() || rounds.is_empty() {
+            return;
+        }
+        let record = Record {
+            host: env!("CARGO_PKG_VERSION").to_owned(),
+            subject,
+            snapshot: snapshot.clone(),
+            set_aside,
+            rounds,
+            outcome: Done {
+                created: created.iter().map(ToString::to_string).collect(),
+                error: error.map(|error| crate::runtime::chain(error)),
+            },
+        };
+        self.ctx.metrics.decision_recorded(self.ctx.records.keep(record));
     }
 
     fn settings(&self) -> Settings {

@@ -12,6 +12,7 @@ use autoscaler_core::decision::{
 };
 use autoscaler_core::model::{GroupId, Snapshot};
 use autoscaler_core::packing::{WhatIf, place_pending};
+use autoscaler_policy::record::{Round, Subject};
 use std::sync::Arc;
 
 impl Scaling {
@@ -31,18 +32,27 @@ impl Scaling {
         if snapshot.groups.is_empty() {
             return Ok(());
         }
-        let (plan, records) = Self::compute(|| decide(&self.ctx, &snapshot));
+        let Shrinkage {
+            plan,
+            records,
+            rounds,
+        } = Self::compute(|| decide(&self.ctx, &snapshot));
         self.ctx
             .metrics
             .rebalanced(RebalanceStage::Analyze, RebalanceResult::Success);
         for record in &records {
             ask::report(&self.ctx, &mut self.told, record);
         }
-        let Some(plan) = plan else { return Ok(()) };
+        let Some(plan) = plan else {
+            self.keep(Subject::Removal, &snapshot, Vec::new(), rounds, &[], None);
+            return Ok(());
+        };
         let requested_by = records.last().map_or_else(String::new, |record| {
             format!("{}@{}", record.policy.name, record.policy.digest)
         });
         let made = self.remove(&snapshot, &plan, &requested_by).await;
+        let (created, error) = (made.as_deref().unwrap_or_default(), made.as_ref().err());
+        self.keep(Subject::Removal, &snapshot, Vec::new(), rounds, created, error);
         let result = if made.is_ok() {
             RebalanceResult::Success
         } else {
@@ -57,10 +67,18 @@ impl Scaling {
     }
 }
 
+/// What a removal decision comes to, before anything is done.
+#[derive(Default)]
+struct Shrinkage {
+    plan: Option<Plan<Checked>>,
+    records: Vec<DecisionRecord>,
+    rounds: Vec<Round>,
+}
+
 /// One plan for this loop: the first partition whose policy has something to remove.
-fn decide(ctx: &Context, snapshot: &Arc<Snapshot>) -> (Option<Plan<Checked>>, Vec<DecisionRecord>) {
+fn decide(ctx: &Context, snapshot: &Arc<Snapshot>) -> Shrinkage {
     let placement = place_pending(snapshot);
-    let mut records = Vec::new();
+    let mut shrinkage = Shrinkage::default();
     for partition in rebalance_partitions(ctx, snapshot) {
         let allows = |group: GroupId| partition.groups.contains(&group);
         let question = questions::rebalance(&placement, &allows);
@@ -77,24 +95,33 @@ fn decide(ctx: &Context, snapshot: &Arc<Snapshot>) -> (Option<Plan<Checked>>, Ve
                 .map_err(|refusal| refusal.to_string()),
             _ => Err("the answer is of another kind".to_owned()),
         };
-        let Some(asked) = ask::ask(ctx, &partition.policy, &question, &oracle, &|answer| {
-            check(answer).map(drop)
-        }) else {
-            continue;
-        };
-        let (Answer::Rebalance(proposal), Ok(plan)) = (asked.answer.clone(), check(&asked.answer)) else {
+        let accept = |answer: &Answer| check(answer).map(drop);
+        let mut round = ask::round(&partition.groups);
+        let asked = ask::ask(ctx, &partition.policy, &question, &oracle, &accept, &mut round);
+        let checked = asked.and_then(|asked| match (asked.answer.clone(), check(&asked.answer)) {
+            (Answer::Rebalance(proposal), Ok(plan)) => Some((asked, proposal, plan)),
+            _ => None,
+        });
+        if let Some((.., plan)) = &checked {
+            ask::passed(&mut round, plan);
+        }
+        shrinkage.rounds.push(round);
+        let Some((asked, proposal, plan)) = checked else {
             continue;
         };
         // A fleet that stays as it is needs no record every ten seconds.
         let worth_telling = !plan.is_empty() || !asked.failed.is_empty();
         if worth_telling {
-            records.push(record(asked, &question, snapshot, &proposal, &plan));
+            shrinkage
+                .records
+                .push(record(asked, &question, snapshot, &proposal, &plan));
         }
         if !plan.is_empty() {
-            return (Some(plan), records);
+            shrinkage.plan = Some(plan);
+            break;
         }
     }
-    (None, records)
+    shrinkage
 }
 
 fn record(

@@ -9,6 +9,7 @@ mod pod;
 mod resident;
 mod resources;
 mod selector;
+pub mod shared;
 mod snapshot;
 
 pub use group::{Group, Template};

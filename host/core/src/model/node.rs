@@ -36,13 +36,15 @@ pub enum NodeState {
 pub type AttachLimits = std::collections::BTreeMap<String, u32>;
 
 /// A node as placement sees it. What is large is shared by all snapshots until it changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Name of the Kubernetes Node; of the VPSieNode while no Node exists.
     pub name: String,
+    #[serde(with = "super::shared")]
     pub labels: Arc<Labels>,
     pub taints: Vec<Taint>,
     pub allocatable: Resources,
+    #[serde(with = "super::shared")]
     pub attach_limits: Arc<AttachLimits>,
     /// Cordoned.
     pub unschedulable: bool,
@@ -60,5 +62,6 @@ pub struct Node {
     /// Price in millionths of the currency unit per hour.
     pub hourly_micros: u64,
     /// The pods that run on it.
+    #[serde(with = "super::shared")]
     pub residents: Arc<Residents>,
 }

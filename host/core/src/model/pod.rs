@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// `namespace/name` of a pod. Its copies share the text: the index, a node's residents and every snapshot hold one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PodKey {
+    #[serde(with = "super::shared::text")]
     pub namespace: Arc<str>,
+    #[serde(with = "super::shared::text")]
     pub name: Arc<str>,
 }
 
@@ -175,7 +177,7 @@ pub enum Movability {
 }
 
 /// The movability of a pod over time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judgement {
     pub lasting: Movability,
     /// What holds before a moment, in milliseconds since the epoch. Few pods have one: the box keeps the others
@@ -210,7 +212,7 @@ impl From<Movability> for Judgement {
 }
 
 /// What the eviction of a pod means to a disruption budget.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Health {
     /// Ready: it counts as healthy, and its eviction takes room.
     #[default]
@@ -222,7 +224,7 @@ pub enum Health {
 }
 
 /// A pod that waits for a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
     pub key: PodKey,
     pub uid: String,

@@ -3,10 +3,11 @@
 //! Decisions ask how many pods of which class there are; who they are matters only where one stands in the way.
 
 use super::{ClassKey, Health, Judgement, PodKey};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
 
 /// A pod that runs on a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resident {
     pub key: PodKey,
     pub class: ClassKey,
@@ -155,6 +156,22 @@ impl FromIterator<Arc<Resident>> for Residents {
         let mut residents = Self::default();
         residents.extend(pods);
         residents
+    }
+}
+
+/// Written as its pods: the counts follow from them.
+impl Serialize for Residents {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Residents {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut pods = Vec::<Resident>::deserialize(deserializer)?;
+        // In order each is put at the end.
+        pods.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(pods.into_iter().map(Arc::new).collect())
     }
 }
 

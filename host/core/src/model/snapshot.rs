@@ -1,10 +1,11 @@
 //! The snapshot: one cluster at one moment.
 
 use super::{ClassId, ClassKey, Group, LabelSelector, Node, Pod, PodClass, ResourceNames, Template};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A PodDisruptionBudget with the room that its status reports.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DisruptionBudget {
     pub namespace: String,
     pub name: String,
@@ -16,13 +17,14 @@ pub struct DisruptionBudget {
 }
 
 /// Everything that a decision depends on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Milliseconds since the Unix epoch.
     pub now_ms: i64,
     /// Handed to policies; the same snapshot with the same seed gives the same plan.
     pub seed: u64,
     pub resources: ResourceNames,
+    #[serde(with = "super::shared::list")]
     pub classes: Vec<Arc<PodClass>>,
     /// The number of each class in `classes`, by the key that residents know it by. A key beyond the end is the
     /// number itself.

@@ -6,6 +6,7 @@ use autoscaler_controllers::observe::Observer;
 use autoscaler_controllers::runtime::metrics::Metrics;
 use autoscaler_controllers::settings::Pace;
 use autoscaler_controllers::{Autoscaler, Ids, Now, Options};
+use autoscaler_policy::record::Records;
 use autoscaler_policy::{Engine, PolicySet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,7 @@ pub(crate) struct Process {
     pub(crate) engine: Engine,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) records: Arc<Records>,
     pub(crate) pace: Pace,
     pub(crate) now: Now,
 }
@@ -57,6 +59,7 @@ impl Process {
             now: self.now,
             ids: Arc::new(Sequence(AtomicU64::new(self.first_id))),
             observer: self.observer,
+            records: self.records,
         };
         Ok(Autoscaler::new(
             self.client.clone(),

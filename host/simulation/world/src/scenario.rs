@@ -2,12 +2,14 @@
 
 use autoscaler_api::{AutoscalerConfig, NodeGroup, ScalingPolicy};
 use autoscaler_controllers::settings::Pace;
+use autoscaler_policy::record::Records;
 use fake_vpsie::Config;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Namespace of workloads.
 pub const NAMESPACE: &str = "demo";
@@ -26,6 +28,8 @@ pub struct Scenario {
     pub config_maps: Vec<ConfigMap>,
     pub budgets: Vec<PodDisruptionBudget>,
     pub pace: Pace,
+    /// Where the autoscaler keeps the records of its decisions.
+    pub records: Arc<Records>,
 }
 
 impl Default for Scenario {
@@ -41,6 +45,7 @@ impl Default for Scenario {
             config_maps: Vec::new(),
             budgets: Vec::new(),
             pace: Pace::default(),
+            records: Arc::default(),
         }
     }
 }

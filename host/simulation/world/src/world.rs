@@ -186,6 +186,7 @@ impl World {
             engine: Engine::new().map_err(Error::Policies)?,
             metrics: self.metrics.clone(),
             observer: self.chronicle.clone(),
+            records: scenario.records.clone(),
             pace: scenario.pace.clone(),
             now: self.now.clone(),
         };

@@ -267,6 +267,12 @@ pub(super) fn register(mut add: Registrar, provider: Provider) -> Metrics {
             &["reason"],
             "Parts of plans that the checker trimmed or refused.",
         ),
+        decision_records: add.counters(
+            "vpsie_autoscaler_decision_records_total",
+            &["result"],
+            "Records of decisions: kept; repeated (nothing was done, for the same reasons as before); dropped (the \
+             writer did not keep up).",
+        ),
         scale_up_reaction: add.histogram(
             "vpsie_autoscaler_scale_up_reaction_seconds",
             growing(0.01, 2.0, 14),

@@ -7,6 +7,7 @@
 mod catalogue;
 mod provider;
 
+use autoscaler_policy::record::Kept;
 use catalogue::Registrar;
 pub use catalogue::{Description, document};
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
@@ -164,6 +165,7 @@ pub struct Metrics {
     policy_loaded: IntGaugeVec,
     decisions: IntCounterVec,
     checker_notes: IntCounterVec,
+    decision_records: IntCounterVec,
     scale_up_reaction: Histogram,
     provisioning: Histogram,
 }
@@ -225,6 +227,9 @@ impl Metrics {
             for outcome in DECISIONS {
                 self.decisions.with_label_values(&[kind, outcome]);
             }
+        }
+        for kept in Kept::ALL {
+            self.decision_records.with_label_values(&[kept.as_str()]);
         }
         for kind in crate::orphans::Kind::ALL {
             self.orphans.with_label_values(&[kind.as_str()]);
@@ -420,6 +425,11 @@ impl Metrics {
     /// ScalingPolicy wants nobody else to decide).
     pub fn decided(&self, kind: &str, outcome: &'static str) {
         self.decisions.with_label_values(&[kind, outcome]).inc();
+    }
+
+    /// A decision has its record, or not.
+    pub fn decision_recorded(&self, kept: Kept) {
+        self.decision_records.with_label_values(&[kept.as_str()]).inc();
     }
 
     /// The checker trimmed or refused a part of a plan.

@@ -114,6 +114,7 @@ impl Replica {
                 engine: self.engine.clone(),
                 metrics: self.metrics.clone(),
                 observer: self.observer.clone(),
+                records: Arc::default(),
                 pace: self.pace.clone(),
                 now: self.now.clone(),
             };
