@@ -66,6 +66,9 @@ pub(crate) struct Run {
     /// docs/vpsie-settings.md. Default: what suits VPSie as it is.
     #[arg(long, env = "VPSIE_SETTINGS", value_name = "FILE")]
     pub(crate) vpsie_settings: Option<PathBuf>,
+    /// Folder where the components of policies are kept, so that a restart needs no network for them.
+    #[arg(long, env = "POLICY_CACHE", value_name = "FOLDER")]
+    pub(crate) policy_cache: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) log: Log,
     #[command(flatten)]

@@ -4,11 +4,13 @@
 //! reaction time. One decision is under way at a time, and the next one sees what the last one ordered.
 
 mod ask;
+mod deciders;
 mod execute;
 mod futile;
 mod growth;
 mod notices;
 mod partition;
+mod shadow;
 mod shrink;
 
 use crate::context::Context;

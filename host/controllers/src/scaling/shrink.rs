@@ -1,10 +1,11 @@
 //! Shrinking: the rebalance policy names nodes that may go; what passes the checker becomes a Rebalance.
 
 use super::ask::{self, Asked};
+use super::deciders::Deciders;
 use super::partition::rebalance_partitions;
-use super::{Outcome, Scaling};
+use super::{Outcome, Scaling, shadow};
 use crate::context::Context;
-use crate::observe::{ActionText, DecisionRecord};
+use crate::observe::{ActionText, DecisionRecord, Failed};
 use crate::runtime::metrics::{RebalanceResult, RebalanceStage};
 use autoscaler_core::decision::{
     Action, Answer, Checked, Note, Plan, Question, RebalanceProposal, check_removals, propose_removals,
@@ -31,18 +32,27 @@ impl Scaling {
         if snapshot.groups.is_empty() {
             return Ok(());
         }
-        let (plan, records) = Self::compute(|| decide(&self.ctx, &snapshot));
+        let deciders = Deciders::present(&self.ctx.policies);
+        let shrinkage = Self::compute(|| decide(&self.ctx, &deciders, &snapshot));
         self.ctx
             .metrics
             .rebalanced(RebalanceStage::Analyze, RebalanceResult::Success);
-        for record in &records {
+        for record in &shrinkage.records {
             ask::report(&self.ctx, &mut self.told, record);
         }
-        let Some(plan) = plan else { return Ok(()) };
-        let requested_by = records.last().map_or_else(String::new, |record| {
+        let removed = self.carry_out(&snapshot, &shrinkage).await;
+        Self::compute(|| shadow::removals(&self.ctx, &deciders, &snapshot, &shrinkage));
+        removed
+    }
+
+    async fn carry_out(&mut self, snapshot: &Snapshot, shrinkage: &Shrinkage) -> Outcome {
+        let Some(plan) = &shrinkage.plan else {
+            return Ok(());
+        };
+        let requested_by = shrinkage.records.last().map_or_else(String::new, |record| {
             format!("{}@{}", record.policy.name, record.policy.digest)
         });
-        let made = self.remove(&snapshot, &plan, &requested_by).await;
+        let made = self.remove(snapshot, plan, &requested_by).await;
         let result = if made.is_ok() {
             RebalanceResult::Success
         } else {
@@ -57,11 +67,22 @@ impl Scaling {
     }
 }
 
+/// What a look at the fleet comes to, before anything is done.
+#[derive(Default)]
+pub(super) struct Shrinkage {
+    pub(super) plan: Option<Plan<Checked>>,
+    pub(super) records: Vec<DecisionRecord>,
+    /// Policies that failed where nobody else may decide.
+    pub(super) held: Vec<Failed>,
+    /// Whether any policy was asked.
+    pub(super) asked: bool,
+}
+
 /// One plan for this loop: the first partition whose policy has something to remove.
-fn decide(ctx: &Context, snapshot: &Arc<Snapshot>) -> (Option<Plan<Checked>>, Vec<DecisionRecord>) {
+pub(super) fn decide(ctx: &Context, deciders: &Deciders, snapshot: &Arc<Snapshot>) -> Shrinkage {
     let placement = place_pending(snapshot);
-    let mut records = Vec::new();
-    for partition in rebalance_partitions(ctx, snapshot) {
+    let mut shrinkage = Shrinkage::default();
+    for partition in rebalance_partitions(ctx, deciders, snapshot) {
         let allows = |group: GroupId| partition.groups.contains(&group);
         let question = questions::rebalance(&placement, &allows);
         let Question::Rebalance { fleet, .. } = &question else {
@@ -77,10 +98,16 @@ fn decide(ctx: &Context, snapshot: &Arc<Snapshot>) -> (Option<Plan<Checked>>, Ve
                 .map_err(|refusal| refusal.to_string()),
             _ => Err("the answer is of another kind".to_owned()),
         };
-        let Some(asked) = ask::ask(ctx, &partition.policy, &question, &oracle, &|answer| {
+        shrinkage.asked = true;
+        let asked = ask::ask(ctx, deciders, &partition.policy, &question, &oracle, &|answer| {
             check(answer).map(drop)
-        }) else {
-            continue;
+        });
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(failed) => {
+                shrinkage.held.extend(failed);
+                continue;
+            }
         };
         let (Answer::Rebalance(proposal), Ok(plan)) = (asked.answer.clone(), check(&asked.answer)) else {
             continue;
@@ -88,13 +115,16 @@ fn decide(ctx: &Context, snapshot: &Arc<Snapshot>) -> (Option<Plan<Checked>>, Ve
         // A fleet that stays as it is needs no record every ten seconds.
         let worth_telling = !plan.is_empty() || !asked.failed.is_empty();
         if worth_telling {
-            records.push(record(asked, &question, snapshot, &proposal, &plan));
+            shrinkage
+                .records
+                .push(record(asked, &question, snapshot, &proposal, &plan));
         }
         if !plan.is_empty() {
-            return (Some(plan), records);
+            shrinkage.plan = Some(plan);
+            break;
         }
     }
-    (None, records)
+    shrinkage
 }
 
 fn record(
