@@ -80,6 +80,7 @@ fn the_alerts_of_the_runbooks_exist() -> Result<()> {
         "VPSieAPIRateLimited",
         "VPSieAutoscalerQuotaPause",
         "VPSieAutoscalerStuckPhase",
+        "VPSieAutoscalerPolicyTripped",
         "RebalancerRollbackTriggered",
         "RebalancerOperationFailed",
     ] {

@@ -249,6 +249,7 @@ async fn the_service_account_may_do_this_and_no_more() -> Result<()> {
             ),
         ),
         ("get list watch", ("", "secrets", "kube-system", "vpsie-secret")),
+        ("get", ("", "secrets", "kube-system", "vpsie-policy-keys")),
         ("get list watch", ("", "configmaps", "kube-system", "")),
     ];
     let refused: &[(&str, Target)] = &[
@@ -265,6 +266,10 @@ async fn the_service_account_may_do_this_and_no_more() -> Result<()> {
         (
             "create update patch delete",
             ("", "secrets", "kube-system", "vpsie-secret"),
+        ),
+        (
+            "list watch create update patch delete",
+            ("", "secrets", "kube-system", "vpsie-policy-keys"),
         ),
         ("get list watch", ("", "configmaps", "default", "")),
         (

@@ -65,6 +65,25 @@ pub struct AutoscalerConfigSpec {
     /// estimated. Once a node of the offering exists, its own numbers are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_reserved: Option<SystemReserved>,
+    /// Which policies are trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policies: Option<PolicyTrust>,
+}
+
+/// Which policies are trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyTrust {
+    /// Whether a component that is not built in must be signed with one of the keys. One that decides already
+    /// and is not signed so stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(default = "defaults::no")]
+    pub require_signature: Option<bool>,
+    /// Secret in kube-system with minisign public keys, one under each key. The role in `deploy/rbac.yaml` lets
+    /// the controller read the default one; another needs a rule of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), default = "defaults::keys_secret")]
+    pub keys_secret: Option<String>,
 }
 
 /// What a node group that is created by itself looks like.
@@ -268,6 +287,11 @@ accessors!(GlobalSettings {
     remove_orphans, remove_orphans_or_default: bool = defaults::no;
 });
 
+accessors!(PolicyTrust {
+    require_signature, require_signature_or_default: bool = defaults::no;
+    keys_secret, keys_secret_or_default: String = defaults::keys_secret;
+});
+
 accessors!(NodeGroupDefaults {
     min_nodes, min_nodes_or_default: i32 = defaults::min_nodes;
     max_nodes, max_nodes_or_default: i32 = defaults::max_nodes;
@@ -290,6 +314,7 @@ mod defaults {
         // "No wait" and "no limit": docs/adr/0004-defaults.md says where and why the Go system's differ.
         zero: i32 = 0;
         no: bool = false;
+        keys_secret: String = "vpsie-policy-keys".to_owned();
         node_ready_timeout: i32 = 600;
     }
 }

@@ -38,6 +38,8 @@ pub mod types {
     pub const CREATION_PAUSED: &str = "CreationPaused";
     /// The policy's component is compiled and in use.
     pub const LOADED: &str = "Loaded";
+    /// The policy failed too often and is no longer asked.
+    pub const TRIPPED: &str = "Tripped";
 }
 
 /// Reasons: one stable word each.

@@ -54,6 +54,9 @@ pub const RECONCILE_TRIGGER_QUALIFIED: &str = "reconcile.autoscaler.vpsie.com/tr
 /// Annotation `"requested"` on Rebalances: undo the operation.
 pub const ROLLBACK: &str = "autoscaler.vpsie.com/rollback";
 
+/// Annotation on ScalingPolicies: the `status.trip.at` of a trip that a person has seen to; the policy decides again.
+pub const ACKNOWLEDGE_TRIP: &str = "autoscaler.vpsie.com/acknowledge-trip";
+
 /// Startup taint on managed nodes until the labels and taints of their group stand.
 pub const STARTUP_TAINT: &str = "autoscaler.vpsie.com/initializing";
 

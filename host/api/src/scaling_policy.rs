@@ -1,12 +1,16 @@
 //! ScalingPolicy: which Wasm component decides what, for which node groups, under which limits.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Condition, DurationString};
+use crate::DurationString;
+
+mod status;
+
+pub use status::{Pair, PolicyUsage, ScalingPolicyStatus, ShadowComparison, Trip};
 
 /// Which component decides what.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +24,8 @@ use crate::{Condition, DurationString};
     status = "ScalingPolicyStatus",
     derive = "PartialEq",
     doc = "A Wasm component that decides about scaling, for which node groups, and under which limits.",
+    validation = Rule::new("!has(self.spec.canaryPercent) || (has(self.spec.mode) && self.spec.mode == 'Canary')")
+        .message("spec.canaryPercent is for mode Canary only"),
     printcolumn(name = "Kinds", type_ = "string", json_path = ".spec.kinds"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
     printcolumn(name = "Policy", type_ = "string", json_path = ".status.name"),
@@ -28,6 +34,11 @@ use crate::{Condition, DurationString};
         name = "Ready",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Tripped",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Tripped")].status"#
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Digest", type_ = "string", json_path = ".status.digest", priority = 1),
@@ -73,6 +84,32 @@ pub struct ScalingPolicySpec {
         r"self.matches('^(0|[1-9][0-9]*)\\.(0|[1-9][0-9]*)\\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?(\\+[0-9A-Za-z.-]+)?$')",
     ).message("version must be a semantic version such as 1.4.0"))]
     pub version: Option<String>,
+    /// Minisign signature of the component: the text of the file that `minisign -S` writes. It is checked
+    /// against the keys that AutoscalerConfig names, whether that demands signatures or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub signature: Option<String>,
+    /// For a Canary: the share in percent of its node groups for which it decides, at least one group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub canary_percent: Option<i32>,
+    /// When a policy that fails is no longer asked. With fallback Hold it is asked for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trip_after: Option<TripAfter>,
+}
+
+/// When a policy that fails is no longer asked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TripAfter {
+    /// So many calls without a usable answer: traps, limits, refused plans.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000), default = "trip_failures")]
+    pub failures: Option<i32>,
+    /// Within this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(default = "trip_within")]
+    pub within: Option<DurationString>,
 }
 
 /// A kind of decision.
@@ -213,8 +250,10 @@ pub struct PolicyLimits {
 pub enum PolicyMode {
     /// Not called.
     Off,
-    /// Called and recorded; another decides.
+    /// Called after every decision and compared with it; another decides.
     Shadow,
+    /// It decides for a share of its node groups.
+    Canary,
     /// It decides.
     #[default]
     Active,
@@ -232,43 +271,6 @@ pub enum Fallback {
     Hold,
 }
 
-/// What is observed of a policy.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ScalingPolicyStatus {
-    /// SHA-256 of the component in use.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<String>,
-    /// Version of the interface that it was built for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interface_version: Option<String>,
-    /// Name that it gives itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Version that it gives itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// Size in bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size_bytes: Option<i64>,
-    /// When it was loaded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loaded_at: Option<Time>,
-    /// Milliseconds that compiling took.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub compile_milliseconds: Option<i64>,
-    /// The last error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
-    /// Conditions, unique by type.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
-    pub conditions: Vec<Condition>,
-    /// Generation of the spec that this status answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-}
-
 impl ScalingPolicySpec {
     /// Whether decisions count (default Active).
     pub fn mode_or_default(&self) -> PolicyMode {
@@ -278,6 +280,17 @@ impl ScalingPolicySpec {
     /// Who decides when the component fails (default LastGood).
     pub fn fallback_or_default(&self) -> Fallback {
         self.fallback.unwrap_or_default()
+    }
+
+    /// The share of its node groups that a Canary decides for; none where it is for all of them.
+    pub fn canary_share(&self) -> Option<u32> {
+        let percent = self.canary_percent.unwrap_or(CANARY_PERCENT);
+        (self.mode_or_default() == PolicyMode::Canary).then(|| u32::try_from(percent).unwrap_or(1))
+    }
+
+    /// When it trips, with every default in place.
+    pub fn trip_after_or_default(&self) -> TripAfter {
+        self.trip_after.clone().unwrap_or_default()
     }
 
     /// The limits with every default in place.
@@ -293,10 +306,26 @@ crate::autoscaler_config::accessors!(PolicyLimits {
     output_kib, output_kib_or_default: i64 = output;
 });
 
+crate::autoscaler_config::accessors!(TripAfter {
+    failures, failures_or_default: i32 = trip_failures;
+    within, within_or_default: DurationString = trip_within;
+});
+
 crate::autoscaler_config::accessors!(ConfigMapSource {
     namespace, namespace_or_default: String = kube_system;
     key, key_or_default: String = policy_key;
 });
+
+/// The share of a Canary whose object does not say.
+const CANARY_PERCENT: i32 = 10;
+
+fn trip_failures() -> Option<i32> {
+    Some(5)
+}
+
+fn trip_within() -> Option<DurationString> {
+    Some("10m".into())
+}
 
 fn active() -> Option<PolicyMode> {
     Some(PolicyMode::Active)

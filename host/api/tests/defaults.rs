@@ -3,9 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use autoscaler_api::autoscaler_config::{GlobalSettings, NodeGroupDefaults, Rebalancer};
+use autoscaler_api::autoscaler_config::{GlobalSettings, NodeGroupDefaults, PolicyTrust, Rebalancer};
 use autoscaler_api::node_group::{CostOptimization, MultiRegion, ScaleDownPolicy, ScaleUpPolicy, SpotConfig};
-use autoscaler_api::scaling_policy::{ConfigMapSource, PolicyLimits};
+use autoscaler_api::scaling_policy::{ConfigMapSource, PolicyLimits, TripAfter};
 use autoscaler_api::{NodeGroupSpec, all_crds};
 use serde_json::{Value, json};
 
@@ -38,6 +38,8 @@ fn schema_and_accessors_agree() {
     let rebalancer = Rebalancer::default();
     let limits = PolicyLimits::default();
     let config_map = ConfigMapSource::default();
+    let trip = TripAfter::default();
+    let trust = PolicyTrust::default();
     let table = [
         (
             ("NodeGroup", "spec.scaleUpPolicy"),
@@ -116,6 +118,19 @@ fn schema_and_accessors_agree() {
             ("ScalingPolicy", "spec.source.configMap"),
             json!({"namespace": config_map.namespace_or_default(), "key": config_map.key_or_default()}),
             json!({"namespace": "kube-system", "key": "policy.wasm"}),
+        ),
+        (
+            ("ScalingPolicy", "spec.tripAfter"),
+            json!({"failures": trip.failures_or_default(), "within": trip.within_or_default()}),
+            json!({"failures": 5, "within": "10m"}),
+        ),
+        (
+            ("AutoscalerConfig", "spec.policies"),
+            json!({
+                "requireSignature": trust.require_signature_or_default(),
+                "keysSecret": trust.keys_secret_or_default(),
+            }),
+            json!({"requireSignature": false, "keysSecret": "vpsie-policy-keys"}),
         ),
     ];
     for ((kind, path), accessors, expected) in table {

@@ -75,6 +75,9 @@ pub(crate) struct Run {
     /// How many bytes of records are kept; the oldest go first. 0 keeps none.
     #[arg(long, value_name = "QUANTITY", default_value = "32Mi", value_parser = bytes)]
     pub(crate) records_size: u64,
+    /// Folder where the components of policies are kept, so that a restart needs no network for them.
+    #[arg(long, env = "POLICY_CACHE", value_name = "FOLDER")]
+    pub(crate) policy_cache: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) log: Log,
     #[command(flatten)]

@@ -21,6 +21,7 @@ use autoscaler_policy::record::Records;
 use autoscaler_policy::{Engine, PolicySet};
 use futures::FutureExt;
 use kube::ResourceExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,8 @@ pub struct Options {
     pub leader_election: bool,
     /// Namespace and name of the credentials' secret.
     pub secret: (String, String),
+    /// Folder for the components of policies that came over the network.
+    pub policy_cache: Option<PathBuf>,
     pub pace: Pace,
     pub now: Now,
     pub ids: Arc<dyn Ids>,
@@ -133,7 +136,7 @@ impl Autoscaler {
             nodes.queue.clone(),
         ));
         let rebalances = Arc::new(Rebalances::new(&ctx));
-        let policies = Arc::new(Policies::new(&ctx, engine));
+        let policies = Arc::new(Policies::new(&ctx, engine, options.policy_cache.clone()));
         let configs = Configs::new(ctx.clone());
         feed.listen(dispatcher(
             ctx.index.clone(),
@@ -294,7 +297,13 @@ fn dispatcher(
                 nodes.add(owner);
             }
         }
-        Change::Config(config) => configs.add(ObjectKey::of(&**config)),
+        Change::Config(config) => {
+            configs.add(ObjectKey::of(&**config));
+            // It says whose policies are trusted.
+            for policy in index.policies() {
+                policies.add(ObjectKey::of(&*policy));
+            }
+        }
         Change::Policy(policy) => policies.add(ObjectKey::of(&**policy)),
         Change::Rebalance(rebalance) => rebalances.add(ObjectKey::of(&**rebalance)),
         Change::Gone(Kind::NodeGroup, key) => groups.add(key.clone()),

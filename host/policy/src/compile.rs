@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::error::{CallError, LoadError};
 use crate::lift::printable;
 use crate::limits::Limits;
+use crate::schema::ConfigSchema;
 use autoscaler_core::decision::Kind;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -51,6 +52,7 @@ pub struct CompiledPolicy {
 struct Exported {
     target: Target,
     description: Description,
+    schema: ConfigSchema,
 }
 
 /// SHA-256 of a component, as `sha256:` and hexadecimal digits.
@@ -82,6 +84,17 @@ impl CompiledPolicy {
             }
         }
         if kinds.is_empty() {
+            // What is ours but for its version.
+            let interface = |name: &str| {
+                let rest = name.strip_prefix(PACKAGE)?;
+                let (interface, _) = rest.split_once('@')?;
+                Kind::ALL.into_iter().find(|kind| kind.as_str() == interface)
+            };
+            if let Some(export) = exports.iter().find(|name| interface(name).is_some()) {
+                return Err(LoadError::OtherVersion {
+                    export: printable(export, TEXT_CHARS),
+                });
+            }
             return Err(LoadError::NoKind {
                 exports: printable(&exports.join(", "), TEXT_CHARS),
             });
@@ -108,7 +121,8 @@ impl CompiledPolicy {
         self.kinds.get(&kind).map(|exported| &exported.description)
     }
 
-    /// What the policy has to say against a configuration (JSON). Empty is good.
+    /// What there is to say against a configuration (JSON): by the schema of the component, and where that has
+    /// nothing, by the policy itself. Empty is good.
     ///
     /// # Errors
     /// Where the policy does not answer this kind of question, or fails while it looks.
@@ -118,7 +132,15 @@ impl CompiledPolicy {
         config: &str,
         limits: &Limits,
     ) -> Result<Vec<Diagnostic>, CallError> {
-        let call = Call::new(&self.engine, self.target(kind)?, limits);
+        let target = self.target(kind)?;
+        let by_schema = self
+            .kinds
+            .get(&kind)
+            .map(|exported| exported.schema.complaints(config));
+        if let Some(complaints) = by_schema.filter(|complaints| !complaints.is_empty()) {
+            return Ok(complaints);
+        }
+        let call = Call::new(&self.engine, target, limits);
         let diagnostics = call.validate_config(config)?;
         Ok(diagnostics.iter().map(diagnostic).collect())
     }
@@ -163,12 +185,18 @@ impl Exported {
         let description = Call::new(engine, &target, &Limits::default())
             .describe()
             .map_err(|source| LoadError::Describe { kind, source })?;
+        let schema = ConfigSchema::new(&description.config_schema)
+            .map_err(|problem| LoadError::Schema { kind, problem })?;
         let description = Description {
             name: printable(&description.name, TEXT_CHARS),
             version: printable(&description.version, TEXT_CHARS),
             config_schema: description.config_schema.chars().take(SCHEMA_CHARS).collect(),
         };
-        Ok(Self { target, description })
+        Ok(Self {
+            target,
+            description,
+            schema,
+        })
     }
 }
 
@@ -193,7 +221,9 @@ pub(crate) fn check_form(bytes: &[u8]) -> Result<(), LoadError> {
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(LoadError::NotAComponent(
             "it is a core WebAssembly module; make a component of it with `wasm-tools component new`",
         )),
-        _ => Err(LoadError::NotAComponent("it is no WebAssembly binary")),
+        _ => Err(LoadError::NotAComponent(
+            "it is no WebAssembly binary; give the .wasm file of the component, not packed and not as text",
+        )),
     }
 }
 

@@ -16,16 +16,20 @@ pub enum LoadError {
     TooLarge { bytes: usize, limit: usize },
     #[error("loading a policy: {0}")]
     NotAComponent(&'static str),
-    #[error("compiling a policy")]
+    #[error("compiling a policy (a file that is damaged or cut off does this)")]
     Compile(#[source] Cause),
     #[error(
-        "loading a policy that imports `{import}`: a policy gets `log` and `what-if` of vpsie:autoscaler 0.1, nothing else"
+        "loading a policy that imports `{import}`: a policy gets `log` and `what-if` of vpsie:autoscaler 0.1, nothing else; build it for wasm32-unknown-unknown"
     )]
     ForbiddenImport { import: String },
     #[error(
-        "loading a policy that exports none of `scale-up`, `node-selection` and `rebalance` of vpsie:autoscaler 0.1 (it exports: {exports})"
+        "loading a policy that exports none of `scale-up`, `node-selection` and `rebalance` of vpsie:autoscaler 0.1 (it exports: {exports}); build it against the worlds of wit/"
     )]
     NoKind { exports: String },
+    #[error(
+        "loading a policy that exports `{export}`: this autoscaler speaks version 0.1 of the interface; build the policy with the SDK of this release, or upgrade the one of the two that is older"
+    )]
+    OtherVersion { export: String },
     #[error("checking the policy's export `{kind}` against the interface")]
     Interface {
         kind: Kind,
@@ -38,6 +42,10 @@ pub enum LoadError {
         #[source]
         source: CallError,
     },
+    #[error(
+        "the policy's export `{kind}` comes with a configuration schema that is no JSON Schema ({problem}): mend config-schema of its describe()"
+    )]
+    Schema { kind: Kind, problem: String },
     #[error("loading the built-in policy for {kind}")]
     BuiltIn {
         kind: Kind,
@@ -56,8 +64,10 @@ impl LoadError {
             Self::Compile(_) => "CompileFailed",
             Self::ForbiddenImport { .. } => "ForbiddenImport",
             Self::NoKind { .. } => "NoKind",
+            Self::OtherVersion { .. } => "OtherVersion",
             Self::Interface { .. } => "InterfaceMismatch",
             Self::Describe { .. } => "DescribeFailed",
+            Self::Schema { .. } => "InvalidSchema",
             Self::BuiltIn { .. } => "BuiltInFailed",
         }
     }
@@ -84,7 +94,28 @@ pub enum CallError {
     Garbage(String),
 }
 
+/// What kind of failure a call ended with, for those who count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misdeed {
+    /// It gave no answer of its own accord.
+    Trap,
+    /// A limit ended it.
+    Limit,
+    /// Its answer was refused.
+    Refusal,
+}
+
 impl CallError {
+    pub(crate) fn misdeed(&self) -> Misdeed {
+        match self {
+            Self::Trap(_) | Self::PolicyError(_) | Self::BadConfig(_) => Misdeed::Trap,
+            Self::OutOfFuel(_) | Self::Deadline(_) | Self::MemoryLimit(_) | Self::OutputLimit(_) => {
+                Misdeed::Limit
+            }
+            Self::Garbage(_) => Misdeed::Refusal,
+        }
+    }
+
     /// The word that metrics, events, conditions and documents use.
     pub fn reason(&self) -> &'static str {
         match self {

@@ -9,6 +9,7 @@
 //! *Architecture invariant:* a component gets `log` and `what-if` and nothing else: no clock, no network, no
 //! files, no randomness. Calls are synchronous and may take as long as the deadline: callers choose the thread.
 
+mod binding;
 mod bindings;
 mod builtin;
 mod call;
@@ -21,16 +22,18 @@ mod lift;
 mod limits;
 mod lower;
 pub mod record;
+mod schema;
 mod set;
 mod shape;
 mod state;
+mod tally;
 
+pub use binding::{BUILT_IN, Binding, Fallback, GroupFilter, LastGood};
 pub use call::CallReport;
 pub use compile::{CompiledPolicy, Description, Diagnostic};
 pub use engine::Engine;
 pub use error::{CallError, LoadError};
 pub use limits::Limits;
-pub use set::{
-    BUILT_IN, Binding, Decision, Failure, Fallback, GroupFilter, LastGood, PolicyRef, PolicySet, Taken, Terms,
-};
+pub use set::{Decision, Failure, PolicyRef, PolicySet, Taken, Terms};
 pub use state::{LogLevel, LogLine};
+pub use tally::{Comparison, Outcome, Spread, Tally, Trip, TripAfter, Usage};

@@ -2,8 +2,11 @@
 //!
 //! Bindings are swapped as a whole while decisions run; those keep what they began with. A policy that fails is
 //! followed by its last good version and by the built-in one, within the same call. Only who asks for `Hold`
-//! gets nothing instead.
+//! gets nothing instead. One that failed too often (`tally`) is not asked at all until it is bound anew.
+//!
+//! Shadows lie apart: [`PolicySet::active`] never has one.
 
+use crate::binding::{BUILT_IN, Binding, Fallback};
 use crate::builtin;
 use crate::call::CallReport;
 use crate::compile::CompiledPolicy;
@@ -11,81 +14,10 @@ use crate::engine::Engine;
 use crate::error::{CallError, LoadError};
 use crate::limits::Limits;
 use crate::state::LogLine;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use autoscaler_core::decision::{Answer, Kind, Oracle, Question};
-use autoscaler_core::model::{LabelSelector, Labels};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The name that the embedded policies go by.
-pub const BUILT_IN: &str = "built-in";
-
-/// What decides where a policy fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Fallback {
-    /// The last version that worked, then the built-in policy.
-    #[default]
-    LastGood,
-    /// The built-in policy.
-    BuiltIn,
-    /// Nobody: rather nothing than something else.
-    Hold,
-}
-
-/// The node groups that a binding speaks for, by their labels.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum GroupFilter {
-    #[default]
-    All,
-    Labels(LabelSelector),
-}
-
-impl GroupFilter {
-    /// Whether the binding speaks for a group with these labels.
-    pub fn matches(&self, labels: &Labels) -> bool {
-        match self {
-            Self::All => true,
-            Self::Labels(selector) => selector.matches(labels),
-        }
-    }
-}
-
-/// A version of a policy that has decided before.
-#[derive(Clone, Debug)]
-pub struct LastGood {
-    pub policy: Arc<CompiledPolicy>,
-    pub config: String,
-    pub limits: Limits,
-}
-
-/// A policy with what the user set for it.
-#[derive(Clone, Debug)]
-pub struct Binding {
-    /// Name of the ScalingPolicy, or [`BUILT_IN`].
-    pub name: String,
-    pub policy: Arc<CompiledPolicy>,
-    /// JSON.
-    pub config: String,
-    pub limits: Limits,
-    pub fallback: Fallback,
-    pub last_good: Option<LastGood>,
-    pub groups: GroupFilter,
-}
-
-impl Binding {
-    /// A policy for all groups with defaults for everything else.
-    pub fn new(name: impl Into<String>, policy: Arc<CompiledPolicy>) -> Self {
-        Self {
-            name: name.into(),
-            policy,
-            config: "{}".to_owned(),
-            limits: Limits::default(),
-            fallback: Fallback::default(),
-            last_good: None,
-            groups: GroupFilter::default(),
-        }
-    }
-}
 
 /// Which policy it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,13 +66,26 @@ pub struct Decision {
     pub failures: Vec<Failure>,
 }
 
+/// Hears the name of a binding that tripped.
+type OnTrip = Box<dyn Fn(&str) + Send + Sync>;
+
 type Bindings = BTreeMap<Kind, Vec<Arc<Binding>>>;
 
-/// The active policies of the process.
-#[derive(Debug)]
+/// The policies of the process: those that decide, and their shadows.
 pub struct PolicySet {
     built_in: BTreeMap<Kind, Arc<Binding>>,
     active: ArcSwap<Bindings>,
+    shadows: ArcSwap<Bindings>,
+    on_trip: ArcSwapOption<OnTrip>,
+}
+
+impl std::fmt::Debug for PolicySet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PolicySet")
+            .field("active", &self.active)
+            .field("shadows", &self.shadows)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PolicySet {
@@ -159,17 +104,38 @@ impl PolicySet {
         Ok(Self {
             built_in,
             active: ArcSwap::default(),
+            shadows: ArcSwap::default(),
+            on_trip: ArcSwapOption::empty(),
         })
+    }
+
+    /// Whom to tell of a binding that has tripped. Called while decisions are made: it must not wait.
+    pub fn on_trip(&self, tell: impl Fn(&str) + Send + Sync + 'static) {
+        self.on_trip.store(Some(Arc::new(Box::new(tell))));
     }
 
     /// Puts these bindings in place of the present ones. Decisions that run are not disturbed.
     pub fn swap(&self, kind: Kind, bindings: Vec<Binding>) {
-        let bindings: Vec<Arc<Binding>> = bindings.into_iter().map(Arc::new).collect();
-        self.active.rcu(|active| {
-            let mut active = Bindings::clone(active);
-            active.insert(kind, bindings.clone());
-            active
-        });
+        swap(&self.active, kind, bindings);
+    }
+
+    /// The same for those that are compared with what decides.
+    pub fn swap_shadows(&self, kind: Kind, bindings: Vec<Binding>) {
+        swap(&self.shadows, kind, bindings);
+    }
+
+    /// The shadows that have not tripped, by name, with the kinds of questions that each answers.
+    pub fn shadows(&self) -> BTreeMap<String, BTreeMap<Kind, Arc<Binding>>> {
+        let mut by_name: BTreeMap<String, BTreeMap<Kind, Arc<Binding>>> = BTreeMap::new();
+        for (kind, bindings) in self.shadows.load().iter() {
+            for binding in bindings.iter().filter(|binding| !binding.tally.is_tripped()) {
+                by_name
+                    .entry(binding.name.clone())
+                    .or_default()
+                    .insert(*kind, binding.clone());
+            }
+        }
+        by_name
     }
 
     /// The bindings for a kind of question, in the order in which they have their say; a group belongs to the
@@ -197,6 +163,7 @@ impl PolicySet {
         let kind = question.kind();
         let mut failures = Vec::new();
         for attempt in self.attempts(binding, kind) {
+            let tally = attempt.own.then_some(&binding.tally);
             let (result, log) =
                 attempt
                     .policy
@@ -208,6 +175,9 @@ impl PolicySet {
             let (policy, terms) = (attempt.reference(kind), attempt.terms());
             match result {
                 Ok(report) => {
+                    if let Some(tally) = tally {
+                        tally.answered(&report);
+                    }
                     return Decision {
                         kind,
                         taken: Some(Taken {
@@ -218,12 +188,18 @@ impl PolicySet {
                         failures,
                     };
                 }
-                Err(error) => failures.push(Failure {
-                    policy,
-                    terms,
-                    error,
-                    log,
-                }),
+                Err(error) => {
+                    let tipped = tally.is_some_and(|tally| tally.failed(question.now_ms(), &error));
+                    if let Some(tell) = self.on_trip.load_full().filter(|_| tipped) {
+                        tell(&binding.name);
+                    }
+                    failures.push(Failure {
+                        policy,
+                        terms,
+                        error,
+                        log,
+                    });
+                }
             }
         }
         Decision {
@@ -236,16 +212,21 @@ impl PolicySet {
     /// Whom to ask, in order.
     fn attempts<'a>(&'a self, binding: &'a Binding, kind: Kind) -> Vec<Attempt<'a>> {
         let mut attempts = vec![Attempt {
+            own: true,
             name: &binding.name,
             policy: &binding.policy,
             config: &binding.config,
             limits: &binding.limits,
         }];
+        if binding.tally.is_tripped() {
+            attempts.clear();
+        }
         let last_good = binding
             .last_good
             .as_ref()
             .filter(|_| binding.fallback == Fallback::LastGood);
         attempts.extend(last_good.map(|good| Attempt {
+            own: false,
             name: &binding.name,
             policy: &good.policy,
             config: &good.config,
@@ -256,6 +237,7 @@ impl PolicySet {
             .get(&kind)
             .filter(|_| binding.fallback != Fallback::Hold);
         attempts.extend(built_in.map(|built_in| Attempt {
+            own: false,
             name: &built_in.name,
             policy: &built_in.policy,
             config: &built_in.config,
@@ -267,8 +249,19 @@ impl PolicySet {
     }
 }
 
+fn swap(all: &ArcSwap<Bindings>, kind: Kind, bindings: Vec<Binding>) {
+    let bindings: Vec<Arc<Binding>> = bindings.into_iter().map(Arc::new).collect();
+    all.rcu(|all| {
+        let mut all = Bindings::clone(all);
+        all.insert(kind, bindings.clone());
+        all
+    });
+}
+
 /// One policy to ask.
 struct Attempt<'a> {
+    /// Whether it is what is bound, and not what stands in for it.
+    own: bool,
     name: &'a str,
     policy: &'a Arc<CompiledPolicy>,
     config: &'a str,

@@ -38,7 +38,7 @@ fn what_is_no_policy_is_refused_with_a_reason() {
             "InterfaceMismatch",
             "scale-up",
         ),
-        ("another version", text(future), "NoKind", "scale-up@1.0.0"),
+        ("another version", text(future), "OtherVersion", "scale-up@1.0.0"),
         ("too large", vec![0; (32 << 20) + 1], "TooLarge", "at most"),
         (
             "broken",

@@ -76,6 +76,11 @@ pub fn plan(bytes: &[u8]) {
     }
 }
 
+/// A snapshot of objects that the bytes make.
+pub fn cluster(bytes: &[u8]) -> Snapshot {
+    observed(&mut Dice(Unstructured::new(bytes)))
+}
+
 /// The snapshot of objects that the bytes make.
 fn observed(dice: &mut Dice<'_>) -> Snapshot {
     let index = Index::new(Arc::new(|| jiff::Timestamp::UNIX_EPOCH));

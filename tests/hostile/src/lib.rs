@@ -8,4 +8,5 @@ mod objects;
 mod plans;
 mod values;
 
-pub use drive::{plan, quantity, snapshot};
+pub use drive::{cluster, plan, quantity, snapshot};
+pub use plans::within_limits;

@@ -2,8 +2,8 @@
 
 use crate::values::Dice;
 use arbitrary::Result;
-use autoscaler_core::decision::{Action, Checked, Plan, Reason};
-use autoscaler_core::model::Snapshot;
+use autoscaler_core::decision::{Action, Checked, MAX_NODES_PER_PLAN, Plan, Reason};
+use autoscaler_core::model::{Health, Movability, Node, NodeId, NodeState, Snapshot};
 use std::collections::BTreeSet;
 
 const MOST_ACTIONS: usize = 8;
@@ -48,21 +48,46 @@ pub(crate) fn removals(dice: &mut Dice<'_>) -> Result<Vec<Action>> {
     (0..count).map(remove).collect()
 }
 
-/// A checked plan names what exists, and keeps to the sizes of groups and to the budget of removals.
-pub(crate) fn within_limits(snapshot: &Snapshot, plan: &Plan<Checked>) {
+/// What must hold of every checked plan, whoever proposed it. It is counted here anew, by simpler rules than the
+/// checker's own: limits of group, cluster and plan; what is held, rests or is protected; budgets of disruption and
+/// removal; and that every pod that goes has a node that is at least large enough.
+///
+/// # Panics
+/// Where one of these does not hold.
+pub fn within_limits(snapshot: &Snapshot, plan: &Plan<Checked>) {
     let mut sizes: Vec<i128> = snapshot
         .groups
         .iter()
         .map(|group| i128::from(group.current))
         .collect();
-    let mut removed = BTreeSet::new();
+    let before: i128 = sizes.iter().sum();
+    let (mut removed, mut bought) = (BTreeSet::new(), 0);
     for action in plan.actions() {
         match action {
-            Action::Buy { template, count, .. } => {
-                let group = snapshot.templates[*template as usize].group as usize;
-                sizes[group] += i128::from(*count);
-                let max = snapshot.groups[group].max.max(snapshot.groups[group].current);
-                assert!(sizes[group] <= i128::from(max), "a group beyond its maximum");
+            Action::Buy {
+                template,
+                count,
+                fallbacks,
+                ..
+            } => {
+                let at = snapshot.templates[*template as usize].group as usize;
+                let group = &snapshot.groups[at];
+                sizes[at] += i128::from(*count);
+                bought += i128::from(*count);
+                let max = group.max.max(group.current);
+                assert!(sizes[at] <= i128::from(max), "a group beyond its maximum");
+                assert!(
+                    group.held.is_none() && group.may_grow,
+                    "a group that may not grow"
+                );
+                for id in fallbacks.iter().chain([template]) {
+                    let template = &snapshot.templates[*id as usize];
+                    assert!(template.group as usize == at, "a fall-back of another group");
+                    let rests = template
+                        .backoff_until_ms
+                        .is_some_and(|until| until > snapshot.now_ms);
+                    assert!(!rests, "an offering that rests");
+                }
             }
             Action::Remove { node, .. } => {
                 assert!(removed.insert(*node), "a node that goes twice");
@@ -73,11 +98,72 @@ pub(crate) fn within_limits(snapshot: &Snapshot, plan: &Plan<Checked>) {
                 sizes[group] -= 1;
                 let min = i128::from(snapshot.groups[group].min);
                 assert!(sizes[group] >= min, "a group below its minimum");
+                assert!(snapshot.groups[group].may_shrink, "a group that may not shrink");
+                may_leave(snapshot, &snapshot.nodes[*node as usize]);
             }
         }
+    }
+    assert!(bought <= i128::from(MAX_NODES_PER_PLAN), "a plan beyond its size");
+    if let Some(max) = snapshot.max_cluster_nodes {
+        assert!(
+            bought == 0 || before + bought <= i128::from(max),
+            "a cluster beyond its maximum"
+        );
     }
     assert!(
         removed.len() <= snapshot.removal_budget as usize,
         "more removals than the loop has"
     );
+    for node in &removed {
+        have_a_place(snapshot, &snapshot.nodes[*node as usize], &removed);
+    }
+}
+
+/// Nothing on the node forbids that it goes.
+fn may_leave(snapshot: &Snapshot, node: &Node) {
+    assert!(
+        matches!(node.state, NodeState::Ready | NodeState::NotReady),
+        "a node that comes or leaves anyway"
+    );
+    assert!(node.protected.is_none(), "a node that somebody protects");
+    for pod in node.residents.iter() {
+        match pod.judgement.at(snapshot.now_ms) {
+            Movability::Ignored => continue,
+            Movability::Blocks(..) => panic!("a node with a pod that may not move"),
+            Movability::Moves => {}
+        }
+        if pod.health != Health::Ready {
+            continue;
+        }
+        let class = &snapshot.classes[snapshot.class_of(pod.class) as usize];
+        let mut budgets = snapshot.budgets.iter().filter(|budget| {
+            let selector = budget.selector.as_ref();
+            budget.namespace == class.namespace
+                && selector.is_some_and(|selector| selector.matches(&class.labels))
+        });
+        let budget = budgets.next();
+        assert!(budgets.next().is_none(), "a pod that no eviction can take");
+        assert!(
+            budget.is_none_or(|budget| budget.disruptions_allowed > 0),
+            "a budget without room"
+        );
+    }
+}
+
+/// Some node that stays is large enough for each pod that has to move; what else runs there, the checker counts.
+fn have_a_place(snapshot: &Snapshot, node: &Node, removed: &BTreeSet<NodeId>) {
+    let moving = node
+        .residents
+        .iter()
+        .filter(|pod| *pod.judgement.at(snapshot.now_ms) == Movability::Moves);
+    for pod in moving {
+        let wants = &snapshot.classes[snapshot.class_of(pod.class) as usize].requests;
+        let mut staying = (0..)
+            .zip(&snapshot.nodes)
+            .filter(|(id, node)| !removed.contains(id) && node.state == NodeState::Ready);
+        let home = staying.any(|(_, node)| {
+            node.allocatable.cpu_milli >= wants.cpu_milli && node.allocatable.memory >= wants.memory
+        });
+        assert!(home, "a pod without a place");
+    }
 }

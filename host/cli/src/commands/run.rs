@@ -54,6 +54,7 @@ async fn control(options: Run) -> anyhow::Result<()> {
         identity: options.identity.unwrap_or_else(identity),
         leader_election: options.leader_election,
         secret: (options.secret_namespace, options.secret_name),
+        policy_cache: options.policy_cache,
         pace: pace(&options.pace),
         now: now.clone(),
         ids: Arc::new(Clocked::starting_at(now())),

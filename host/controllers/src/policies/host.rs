@@ -3,7 +3,7 @@
 use super::source::{Fetched, Refusal};
 use super::{Entry, Facts, Host};
 use crate::runtime::chain;
-use autoscaler_api::scaling_policy::{Fallback, PolicyKind, ScalingPolicySpec};
+use autoscaler_api::scaling_policy::{Fallback, PolicyKind, PolicyMode, ScalingPolicySpec};
 use autoscaler_core::decision::Kind;
 use autoscaler_core::model::{LabelOperator, LabelRequirement, LabelSelector};
 use autoscaler_policy::{Binding, CompiledPolicy, Engine, GroupFilter, LastGood, Limits, PolicySet};
@@ -61,13 +61,14 @@ impl Host for PolicyHost {
             Fetched::BuiltIn(name) => (self.built_in(name)?, 0),
             Fetched::Component { bytes, .. } => {
                 let compiled = self.engine.compile(bytes);
-                (
-                    compiled.map_err(|error| Refusal::new(error.reason(), chain(&error)))?,
-                    bytes.len(),
-                )
+                let compiled = compiled.map_err(|error| {
+                    Refusal::new(error.reason(), format!("spec.source: {}", chain(&error)))
+                })?;
+                (compiled, bytes.len())
             }
             Fetched::Unchanged => return Err(Refusal::new("InvalidSource", "there is nothing to load")),
         };
+        let compile = begun.elapsed();
         let limits = limits(spec)?;
         let config = serde_json::to_string(spec.config.as_ref().unwrap_or(&serde_json::Map::new()))
             .map_err(|error| Refusal::new("InvalidConfig", format!("spec.config: {error}")))?;
@@ -79,7 +80,7 @@ impl Host for PolicyHost {
         {
             check_config(&policy, kind, &config, &limits)?;
         }
-        let facts = facts(&policy, spec, size, begun.elapsed());
+        let facts = facts(&policy, spec, size, compile);
         Ok((
             Loaded {
                 policy,
@@ -90,10 +91,19 @@ impl Host for PolicyHost {
         ))
     }
 
-    fn install(&self, kind: PolicyKind, entries: &[(&str, &Entry<Loaded>)]) -> Result<(), Refusal> {
-        let bindings = entries.iter().map(|(name, entry)| binding(name, entry));
-        self.set
-            .swap(core_kind(kind), bindings.collect::<Result<_, _>>()?);
+    fn install(
+        &self,
+        kind: PolicyKind,
+        deciding: &[(&str, &Entry<Loaded>)],
+        shadows: &[(&str, &Entry<Loaded>)],
+    ) -> Result<(), Refusal> {
+        let bindings = |entries: &[(&str, &Entry<Loaded>)]| -> Result<Vec<Binding>, Refusal> {
+            entries.iter().map(|(name, entry)| binding(name, entry)).collect()
+        };
+        // Both before either: what cannot be bound must change nothing.
+        let (deciding, shadows) = (bindings(deciding)?, bindings(shadows)?);
+        self.set.swap(core_kind(kind), deciding);
+        self.set.swap_shadows(core_kind(kind), shadows);
         Ok(())
     }
 }
@@ -133,6 +143,8 @@ fn facts(
         digest: policy.digest().to_owned(),
         size,
         kinds,
+        signed_by: None,
+        load: compile,
         compile,
     }
 }
@@ -193,6 +205,8 @@ fn binding(name: &str, entry: &Entry<Loaded>) -> Result<Binding, Refusal> {
         config,
         limits,
         fallback: match entry.spec.fallback_or_default() {
+            // Nobody stands in for what decides nothing.
+            _ if entry.spec.mode_or_default() == PolicyMode::Shadow => autoscaler_policy::Fallback::Hold,
             Fallback::LastGood => autoscaler_policy::Fallback::LastGood,
             Fallback::BuiltIn => autoscaler_policy::Fallback::BuiltIn,
             Fallback::Hold => autoscaler_policy::Fallback::Hold,
@@ -202,6 +216,8 @@ fn binding(name: &str, entry: &Entry<Loaded>) -> Result<Binding, Refusal> {
             Some(selector) => GroupFilter::Labels(label_selector(selector)?),
             None => GroupFilter::All,
         },
+        share: entry.spec.canary_share(),
+        tally: entry.tally.clone(),
     })
 }
 
@@ -238,124 +254,5 @@ fn label_selector(selector: &meta::LabelSelector) -> Result<LabelSelector, Refus
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::{Value, json};
-
-    fn host() -> PolicyHost {
-        let engine = Engine::new().unwrap();
-        let set = Arc::new(PolicySet::built_in(&engine).unwrap());
-        PolicyHost::new(engine, set)
-    }
-
-    fn spec(extra: &Value) -> ScalingPolicySpec {
-        let mut spec = json!({"kinds": ["scale-up"], "source": {"builtIn": "scale-up"}});
-        for (name, value) in extra.as_object().unwrap() {
-            spec[name.as_str()] = value.clone();
-        }
-        serde_json::from_value(spec).unwrap()
-    }
-
-    #[test]
-    fn the_words_of_a_spec_reach_the_binding() {
-        let host = host();
-        let spec = spec(&json!({
-            "limits": {"fuel": 7_000_000, "deadline": "250ms", "memoryMiB": 3, "outputKiB": 5},
-            "fallback": "Hold",
-            "nodeGroupSelector": {"matchLabels": {"team": "a"},
-                                  "matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["gold"]}]},
-        }));
-        let (policy, facts) = host
-            .load(&Fetched::BuiltIn("scale-up".to_owned()), &spec)
-            .unwrap();
-        assert_eq!(facts.kinds, [PolicyKind::ScaleUp]);
-        assert!(
-            facts.digest.starts_with("sha256:") && !facts.version.is_empty(),
-            "{facts:?}"
-        );
-        let entry = Entry {
-            policy,
-            facts,
-            sha256: None,
-            spec,
-            previous: None,
-        };
-        host.install(PolicyKind::ScaleUp, &[("mine", &entry)]).unwrap();
-        let active = host.set.active(Kind::ScaleUp);
-        let names: Vec<&str> = active.iter().map(|binding| binding.name.as_str()).collect();
-        assert_eq!(names, ["mine", autoscaler_policy::BUILT_IN]);
-        let deadline = std::time::Duration::from_millis(250);
-        let limits = Limits {
-            fuel: 7_000_000,
-            deadline,
-            memory_bytes: 3 << 20,
-            output_bytes: 5 << 10,
-        };
-        assert_eq!(active[0].limits, limits);
-        assert_eq!(active[0].fallback, autoscaler_policy::Fallback::Hold);
-        let labels = |pairs: &[(&str, &str)]| {
-            pairs
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect()
-        };
-        assert!(active[0].groups.matches(&labels(&[("team", "a")])));
-        assert!(
-            !active[0]
-                .groups
-                .matches(&labels(&[("team", "a"), ("tier", "gold")]))
-        );
-        assert!(!active[0].groups.matches(&labels(&[("team", "b")])));
-        host.install(PolicyKind::ScaleUp, &[]).unwrap();
-        assert_eq!(host.set.active(Kind::ScaleUp).len(), 1);
-    }
-
-    #[test]
-    fn what_cannot_be_loaded_is_refused_with_its_field() {
-        let host = host();
-        let built_in = |name: &str| Fetched::BuiltIn(name.to_owned());
-        let bytes = |bytes: &[u8]| Fetched::Component {
-            bytes: bytes.to_vec(),
-            sha256: String::new(),
-        };
-        let table = [
-            (
-                built_in("no"),
-                json!({}),
-                "UnknownBuiltIn",
-                "there are scale-up, node-selection, rebalance",
-            ),
-            (bytes(b"rubbish"), json!({}), "NotAComponent", ""),
-            (
-                built_in("scale-up"),
-                json!({"config": {"noSuchField": 1}}),
-                "",
-                "spec.config",
-            ),
-            (
-                built_in("scale-up"),
-                json!({"limits": {"deadline": "soon"}}),
-                "InvalidLimits",
-                "spec.limits.deadline",
-            ),
-        ];
-        for (row, (fetched, extra, reason, text)) in table.into_iter().enumerate() {
-            let refusal = host
-                .load(&fetched, &spec(&extra))
-                .err()
-                .unwrap_or_else(|| panic!("row {row} was loaded"));
-            assert!(
-                refusal.reason == reason || reason.is_empty(),
-                "row {row}: {refusal:?}"
-            );
-            assert!(refusal.message.contains(text), "row {row}: {refusal:?}");
-        }
-    }
-
-    #[test]
-    fn a_selector_with_an_unknown_operator_is_refused() {
-        let selector = json!({"matchExpressions": [{"key": "a", "operator": "Near", "values": ["b"]}]});
-        let refusal = label_selector(&serde_json::from_value(selector).unwrap()).unwrap_err();
-        assert_eq!(refusal.reason, "InvalidSelector");
-    }
-}
+#[path = "host_tests.rs"]
+mod tests;

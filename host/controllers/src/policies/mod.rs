@@ -1,13 +1,17 @@
 //! ScalingPolicy objects: loads the component that each names, and puts it to work without a restart.
 //!
 //! A policy that cannot be loaded changes nothing: what decided before goes on, and the object says why.
-//! Every replica loads every policy, so that a standby that takes over decides at once.
+//! Every replica loads every policy, so that a standby that takes over decides at once. One that fails too often
+//! (`autoscaler_policy::Tally`) is not asked any more until somebody acknowledges that or changes the policy.
 
 mod host;
+mod proving;
+mod signature;
 mod source;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trip;
 
 use crate::context::{Context, Now};
 use crate::error::Error;
@@ -16,19 +20,25 @@ use crate::runtime::metrics::Metrics;
 use crate::runtime::queue::{Next, Queue};
 use autoscaler_api::scaling_policy::{PolicyKind, PolicyMode, ScalingPolicy, ScalingPolicySpec};
 use autoscaler_cluster::{Index, ObjectKey};
-use autoscaler_policy::Engine;
+use autoscaler_policy::{Engine, Tally};
 use host::PolicyHost;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource};
 use parking_lot::Mutex;
-use source::{Fetched, Refusal, fetch};
-use status::Outcome;
+use proving::Proven;
+use signature::{Keys, Signer};
+use source::{Blobs, Bounds, Fetched, Refusal, Sources};
+use status::{Look, Outcome};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// How often a ConfigMap or a file is read again: nobody tells when they change.
+/// How often a ConfigMap, a file or the keys of signatures are read again: nobody tells when they change.
 const READ_AGAIN: Duration = Duration::from_secs(15);
+/// How often the usage is written into the status: every call changes it, and nobody reads it that often.
+const USAGE_AGAIN: Duration = Duration::from_secs(30);
 /// How often a policy that could not be loaded is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 
@@ -44,6 +54,10 @@ struct Facts {
     size: usize,
     /// Kinds of decisions that it makes.
     kinds: Vec<PolicyKind>,
+    /// The name of the key.
+    signed_by: Option<String>,
+    /// From the beginning of the fetch until it was proven.
+    load: Duration,
     compile: Duration,
 }
 
@@ -54,9 +68,11 @@ struct Entry<P> {
     facts: Facts,
     /// The hash of its bytes, where its source has bytes.
     sha256: Option<String>,
+    signer: Option<Signer>,
     spec: ScalingPolicySpec,
-    /// What was loaded before under the same name.
+    /// What was loaded before under the same name and did not trip.
     previous: Option<P>,
+    tally: Arc<Tally>,
 }
 
 /// Where policies run: the Wasm host, or a double in tests.
@@ -67,8 +83,14 @@ trait Host: Send + Sync + 'static {
     /// Compiles a component and has it check its configuration. Takes its time: not for the runtime's threads.
     fn load(&self, fetched: &Fetched, spec: &ScalingPolicySpec) -> Result<(Self::Policy, Facts), Refusal>;
 
-    /// From now on these policies decide, in this order; without any the built-in one does.
-    fn install(&self, kind: PolicyKind, entries: &[(&str, &Entry<Self::Policy>)]) -> Result<(), Refusal>;
+    /// From now on these policies decide, in this order; without any the built-in one does. The shadows are
+    /// compared with what is decided.
+    fn install(
+        &self,
+        kind: PolicyKind,
+        deciding: &[(&str, &Entry<Self::Policy>)],
+        shadows: &[(&str, &Entry<Self::Policy>)],
+    ) -> Result<(), Refusal>;
 }
 
 /// The controller of ScalingPolicy objects.
@@ -79,9 +101,20 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// Nothing is done before the queue is worked off.
-    pub fn new(context: &Context, engine: Engine) -> Self {
+    /// Nothing is done before the queue is worked off. Components are kept in `cache`, where there is one.
+    pub fn new(context: &Context, engine: Engine, cache: Option<PathBuf>) -> Self {
+        let sources = Sources {
+            client: context.effects.clone(),
+            blobs: Blobs::new(cache),
+            bounds: Bounds::default(),
+        };
+        let queue = Arc::new(Queue::new());
+        let wake = queue.clone();
+        context
+            .policies
+            .on_trip(move |name| wake.add(ObjectKey::new("", name)));
         let controller = Controller {
+            sources,
             client: context.effects.clone(),
             index: context.index.clone(),
             metrics: context.metrics.clone(),
@@ -89,11 +122,9 @@ impl Policies {
             now: context.now.clone(),
             host: Arc::new(PolicyHost::new(engine, context.policies.clone())),
             entries: Mutex::new(BTreeMap::new()),
+            told: Mutex::new(BTreeMap::new()),
         };
-        Self {
-            queue: Arc::new(Queue::new()),
-            controller,
-        }
+        Self { queue, controller }
     }
 
     /// Looks at one policy.
@@ -103,6 +134,7 @@ impl Policies {
 }
 
 struct Controller<H: Host> {
+    sources: Sources,
     client: Client,
     index: Arc<Index>,
     metrics: Arc<Metrics>,
@@ -110,6 +142,8 @@ struct Controller<H: Host> {
     now: Now,
     host: Arc<H>,
     entries: Mutex<BTreeMap<String, Entry<H::Policy>>>,
+    /// When the usage of each policy was last written.
+    told: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl<H: Host> Controller<H> {
@@ -122,6 +156,7 @@ impl<H: Host> Controller<H> {
                     "the ScalingPolicy is gone; the built-in policy decides for it"
                 );
             }
+            self.told.lock().remove(name);
             self.metrics.policy_gone(name);
             return Ok(Next::Done);
         };
@@ -129,20 +164,26 @@ impl<H: Host> Controller<H> {
         if spec.mode_or_default() == PolicyMode::Off {
             self.remove(name);
             self.metrics.policy_loaded(name, false);
-            self.report(&object, Outcome::Off).await?;
+            self.metrics.policy_tripped(name, false);
+            self.report(&object, Outcome::Off, None).await?;
             return Ok(Next::Done);
         }
         let before = self.entry(name);
-        let result = self.load(name, spec, before.as_ref()).await;
+        let result = self.bring_in(name, &object, before.as_ref()).await;
+        self.follow_trip(name, &object);
         let present = self.entry(name);
-        let facts = present.as_ref().map(|entry| &entry.facts);
+        let (facts, tally) = match &present {
+            Some(entry) => (Some(&entry.facts), Some(&*entry.tally)),
+            None => (None, None),
+        };
         self.metrics.policy_loaded(name, result.is_ok());
+        self.tell_of_trip(&object, tally);
         match (&result, facts) {
             (Ok(()), Some(facts)) => {
                 if before.is_none_or(|before| before.facts.digest != facts.digest) {
                     self.announce(&object, facts);
                 }
-                self.report(&object, Outcome::InUse(facts)).await?;
+                self.report(&object, Outcome::InUse(facts), tally).await?;
             }
             (Err(refusal), facts) => {
                 tracing::warn!(
@@ -159,79 +200,93 @@ impl<H: Host> Controller<H> {
                     "LoadPolicy",
                     refusal.message.clone(),
                 );
-                self.report(&object, Outcome::Refused(refusal, facts)).await?;
+                self.report(&object, Outcome::Refused(refusal, facts), tally)
+                    .await?;
                 return Ok(Next::After(TRY_AGAIN));
             }
             // Loaded, and removed by another reconcile in between: that one has the last word.
             (Ok(()), None) => return Ok(Next::After(Duration::ZERO)),
         }
-        let changes_silently = spec.source.config_map.is_some() || spec.source.file.is_some();
-        Ok(if changes_silently {
-            Next::After(READ_AGAIN)
+        let changes_silently =
+            spec.source.config_map.is_some() || spec.source.file.is_some() || spec.signature.is_some();
+        Ok(Next::After(if changes_silently {
+            READ_AGAIN
         } else {
-            Next::Done
-        })
+            USAGE_AGAIN
+        }))
     }
 
     fn entry(&self, name: &str) -> Option<Entry<H::Policy>> {
         self.entries.lock().get(name).cloned()
     }
 
-    /// Makes sure that the policy at work is the one that `spec` means.
-    async fn load(
+    /// Makes sure that the policy at work is the one that the object means.
+    async fn bring_in(
         &self,
         name: &str,
-        spec: &ScalingPolicySpec,
+        object: &ScalingPolicy,
         before: Option<&Entry<H::Policy>>,
     ) -> Result<(), Refusal> {
-        if spec.mode_or_default() == PolicyMode::Shadow {
-            return Err(Refusal::new(
-                "UnsupportedMode",
-                "spec.mode: this version has no Shadow mode",
-            ));
-        }
-        let same = before.filter(|entry| entry.spec == *spec);
+        let spec = &object.spec;
+        let keys = Keys::read(&self.client, self.index.config().as_deref(), spec).await?;
+        // Keys come and go, and with them what may decide.
+        let trusted = |entry: &&Entry<H::Policy>| {
+            let keys = keys.as_ref();
+            entry.spec.source.built_in.is_some()
+                || keys.is_none_or(|keys| keys.still_trust(entry.signer.as_ref()))
+        };
+        let same = before.filter(trusted).filter(|entry| entry.spec == *spec);
         if same.is_some() && spec.source.built_in.is_some() {
             return Ok(());
         }
-        let have = same.and_then(|entry| entry.sha256.as_deref());
-        let fetched = fetch(&self.client, &spec.source, have).await?;
-        let sha256 = match &fetched {
-            Fetched::Unchanged => return Ok(()),
-            Fetched::BuiltIn(_) => None,
-            Fetched::Component { sha256, .. } => Some(sha256.clone()),
-        };
-        let (host, wanted) = (self.host.clone(), spec.clone());
-        let loaded = tokio::task::spawn_blocking(move || host.load(&fetched, &wanted)).await;
-        let (policy, facts) = loaded.map_err(|error| {
-            Refusal::new(
-                "InvalidComponent",
-                format!("loading the component did not end: {error}"),
-            )
-        })??;
-        check(spec, &facts)?;
+        match self.prove(spec, same, keys.as_ref()).await {
+            Ok(None) => Ok(()),
+            Ok(Some(proven)) => self.put(name, object, proven, before),
+            Err(refusal) => {
+                match before {
+                    Some(entry) if !trusted(&entry) => drop(self.remove(name)),
+                    Some(_) => {}
+                    None => {
+                        if let Some(proven) = self.recall(object, keys.as_ref()).await {
+                            self.put(name, object, proven, None)?;
+                        }
+                    }
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Puts a proven component to work, or the one before back.
+    fn put(
+        &self,
+        name: &str,
+        object: &ScalingPolicy,
+        proven: Proven<H::Policy>,
+        before: Option<&Entry<H::Policy>>,
+    ) -> Result<(), Refusal> {
+        let Proven {
+            policy,
+            facts,
+            sha256,
+            signer,
+        } = proven;
         let previous = match before {
-            Some(before) if before.facts.digest == facts.digest => before.previous.clone(),
+            Some(before) if before.facts.digest == facts.digest || before.tally.trip().is_some() => {
+                before.previous.clone()
+            }
             Some(before) => Some(before.policy.clone()),
             None => None,
         };
         let entry = Entry {
+            tally: Arc::new(trip::tally(object, &facts.digest)?),
             policy,
             facts,
             sha256,
-            spec: spec.clone(),
+            signer,
+            spec: object.spec.clone(),
             previous,
         };
-        self.put(name, entry, before)
-    }
-
-    /// Puts an entry to work, or the one before back.
-    fn put(
-        &self,
-        name: &str,
-        entry: Entry<H::Policy>,
-        before: Option<&Entry<H::Policy>>,
-    ) -> Result<(), Refusal> {
         let mut entries = self.entries.lock();
         entries.insert(name.to_owned(), entry);
         let installed = self.install(&entries);
@@ -254,18 +309,28 @@ impl<H: Host> Controller<H> {
         removed
     }
 
-    /// Those with a selector come first: the others are for the groups that nobody selects.
+    /// Those with a selector come first: the others are for the groups that nobody selects. A canary comes before
+    /// what it is to replace.
     fn install(&self, entries: &BTreeMap<String, Entry<H::Policy>>) -> Result<(), Refusal> {
         for kind in PolicyKind::ALL {
-            let mut decide: Vec<(&str, &Entry<H::Policy>)> = entries
+            let mut of_kind: Vec<(&str, &Entry<H::Policy>)> = entries
                 .iter()
                 .filter(|(_, entry)| entry.spec.kinds.contains(&kind))
                 .map(|(name, entry)| (name.as_str(), entry))
                 .collect();
-            decide.sort_by_key(|(name, entry)| (entry.spec.node_group_selector.is_none(), *name));
-            self.host.install(kind, &decide)?;
-            for (name, _) in decide {
+            of_kind.sort_by_key(|(name, entry)| {
+                let general = entry.spec.node_group_selector.is_none();
+                (general, entry.spec.canary_share().is_none(), *name)
+            });
+            let is_shadow =
+                |(_, entry): &(&str, &Entry<H::Policy>)| entry.spec.mode_or_default() == PolicyMode::Shadow;
+            let (shadows, deciding): (Vec<_>, Vec<_>) = of_kind.into_iter().partition(is_shadow);
+            self.host.install(kind, &deciding, &shadows)?;
+            for (name, _) in deciding {
                 self.metrics.policy_bound(kind.as_str(), name);
+            }
+            for (name, _) in shadows {
+                self.metrics.shadow_bound(name);
             }
         }
         Ok(())
@@ -283,7 +348,11 @@ impl<H: Host> Controller<H> {
             digest,
             "ScalingPolicy loaded: {name} {version}"
         );
-        let note = format!("{name} {version} ({digest}) decides");
+        let does = match object.spec.mode_or_default() {
+            PolicyMode::Shadow => "is compared with what decides",
+            _ => "decides",
+        };
+        let note = format!("{name} {version} ({digest}) {does}");
         self.events.publish(
             &object.object_ref(&()),
             EventType::Normal,
@@ -293,15 +362,32 @@ impl<H: Host> Controller<H> {
         );
     }
 
-    async fn report(&self, object: &ScalingPolicy, outcome: Outcome<'_>) -> Result<(), Error> {
+    async fn report(
+        &self,
+        object: &ScalingPolicy,
+        outcome: Outcome<'_>,
+        tally: Option<&Tally>,
+    ) -> Result<(), Error> {
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let now = Instant::now();
+        let told = self.told.lock().get(name).copied();
+        let usage_due = told.is_none_or(|told| now.duration_since(told) >= USAGE_AGAIN);
         let before = object.status.clone().unwrap_or_default();
-        let after = status::after(&before, outcome, object.metadata.generation, (self.now)());
+        let look = Look {
+            object,
+            outcome,
+            tally,
+            usage_due,
+        };
+        let after = status::after(&before, &look, (self.now)());
         if after == before {
             return Ok(());
         }
+        if (&after.usage, &after.shadow) != (&before.usage, &before.shadow) {
+            self.told.lock().insert(name.to_owned(), now);
+        }
         let patch = status::patch(&before, &after, object.metadata.resource_version.as_deref());
         let api = Api::<ScalingPolicy>::all(self.client.clone());
-        let name = object.metadata.name.as_deref().unwrap_or_default();
         let written = api
             .patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))
             .await;
@@ -311,21 +397,4 @@ impl<H: Host> Controller<H> {
             other => other.map(drop),
         }
     }
-}
-
-/// Whether a component is what the object says it is.
-fn check(spec: &ScalingPolicySpec, facts: &Facts) -> Result<(), Refusal> {
-    if let Some(missing) = spec.kinds.iter().find(|kind| !facts.kinds.contains(kind)) {
-        let message = format!(
-            "spec.kinds: {} makes no {} decisions",
-            facts.name,
-            missing.as_str()
-        );
-        return Err(Refusal::new("KindNotExported", message));
-    }
-    if let Some(wanted) = spec.version.as_ref().filter(|wanted| **wanted != facts.version) {
-        let message = format!("spec.version is {wanted}, the component says {}", facts.version);
-        return Err(Refusal::new("VersionMismatch", message));
-    }
-    Ok(())
 }

@@ -1,9 +1,12 @@
 //! What a ScalingPolicy's status says after a look at it. Pure; a look that finds nothing new changes nothing.
 
-use super::Facts;
 use super::source::Refusal;
+use super::{Facts, trip};
 use autoscaler_api::conditions::{self, types};
-use autoscaler_api::{ConditionUpdate, ScalingPolicyStatus};
+use autoscaler_api::labels::ACKNOWLEDGE_TRIP;
+use autoscaler_api::scaling_policy::{Pair, PolicyMode, PolicyUsage, ShadowComparison};
+use autoscaler_api::{ConditionUpdate, ScalingPolicy, ScalingPolicyStatus};
+use autoscaler_policy::Tally;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
@@ -19,22 +22,34 @@ pub(super) enum Outcome<'a> {
     Refused(&'a Refusal, Option<&'a Facts>),
 }
 
+/// A look at a policy.
+pub(super) struct Look<'a> {
+    pub(super) object: &'a ScalingPolicy,
+    pub(super) outcome: Outcome<'a>,
+    /// Of what is in use.
+    pub(super) tally: Option<&'a Tally>,
+    /// Whether the usage is to be written again.
+    pub(super) usage_due: bool,
+}
+
 /// The status after a look.
-pub(super) fn after(
-    before: &ScalingPolicyStatus,
-    outcome: Outcome<'_>,
-    generation: Option<i64>,
-    now: Timestamp,
-) -> ScalingPolicyStatus {
+pub(super) fn after(before: &ScalingPolicyStatus, look: &Look<'_>, now: Timestamp) -> ScalingPolicyStatus {
     let mut status = before.clone();
+    let (object, outcome) = (look.object, look.outcome);
+    let generation = object.metadata.generation;
     status.observed_generation = generation;
-    let (used, reason, message) = match outcome {
+    let (used, mut reason, mut message) = match outcome {
         Outcome::InUse(facts) => {
             status.last_error = None;
+            let does = match object.spec.mode_or_default() {
+                PolicyMode::Shadow => "is compared with what decides",
+                PolicyMode::Canary => "decides for its share of the node groups",
+                PolicyMode::Active | PolicyMode::Off => "decides",
+            };
             (
                 Some(facts),
                 "Loaded",
-                format!("{} {} decides", facts.name, facts.version),
+                format!("{} {} {does}", facts.name, facts.version),
             )
         }
         Outcome::Off => {
@@ -53,15 +68,18 @@ pub(super) fn after(
             (used, refusal.reason, format!("{}; {instead}", refusal.message))
         }
     };
+    let other = status.digest.as_deref() != used.map(|facts| facts.digest.as_str());
     match used {
         // Replicas compile at different times and speeds: the first one's times stay.
-        Some(facts) if status.digest.as_ref() == Some(&facts.digest) => {}
+        Some(_) if !other => {}
         Some(facts) => {
             status.loaded_at = Some(Time(now));
+            status.load_milliseconds = i64::try_from(facts.load.as_millis()).ok();
             status.compile_milliseconds = i64::try_from(facts.compile.as_millis()).ok();
         }
         None => {
             status.loaded_at = None;
+            status.load_milliseconds = None;
             status.compile_milliseconds = None;
         }
     }
@@ -70,18 +88,109 @@ pub(super) fn after(
     status.version = used.map(|facts| facts.version.clone());
     status.interface_version = used.map(|facts| facts.interface_version.clone());
     status.size_bytes = used.and_then(|facts| i64::try_from(facts.size).ok());
-    let ready = !matches!(outcome, Outcome::Refused(..));
+    status.signed_by = used.and_then(|facts| facts.signed_by.clone());
+    if other {
+        status.usage = None;
+        status.shadow = None;
+    }
+    count(&mut status, look);
+
+    let mut ready = !matches!(outcome, Outcome::Refused(..));
+    let trip = look.tally.and_then(Tally::trip);
+    status.trip = used
+        .zip(trip.as_ref())
+        .and_then(|(facts, trip)| trip::written(object, &facts.digest, trip));
+    if let Some(trip) = status.trip.clone() {
+        let text = format!(
+            "{} calls within the time of spec.tripAfter failed, the last with {}: {}; it is not asked until the \
+             annotation {}={} or another spec or component",
+            trip.failures, trip.reason, trip.message, ACKNOWLEDGE_TRIP, trip.at.0
+        );
+        status.last_error = Some(trip.message);
+        set(
+            &mut status,
+            types::TRIPPED,
+            true,
+            &trip.reason,
+            &text,
+            generation,
+            now,
+        );
+        if ready {
+            (ready, reason, message) = (false, "Tripped", text);
+        }
+    } else if conditions::get(&status.conditions, types::TRIPPED).is_some() {
+        let text = "acknowledged, or the policy changed";
+        set(
+            &mut status,
+            types::TRIPPED,
+            false,
+            "NotTripped",
+            text,
+            generation,
+            now,
+        );
+    }
     for (type_, holds) in [(types::READY, ready), (types::LOADED, used.is_some())] {
-        let update = ConditionUpdate {
-            type_,
-            status: holds.into(),
-            reason,
-            message: message.clone(),
-            observed_generation: generation,
-        };
-        conditions::set(&mut status.conditions, update, now);
+        set(&mut status, type_, holds, reason, &message, generation, now);
     }
     status
+}
+
+fn set(
+    status: &mut ScalingPolicyStatus,
+    type_: &'static str,
+    holds: bool,
+    reason: &str,
+    message: &str,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    let update = ConditionUpdate {
+        type_,
+        status: holds.into(),
+        reason,
+        message: message.to_owned(),
+        observed_generation: generation,
+    };
+    conditions::set(&mut status.conditions, update, now);
+}
+
+/// Only the process that decides has counted anything: the others leave what it wrote.
+fn count(status: &mut ScalingPolicyStatus, look: &Look<'_>) {
+    let Some(tally) = look.tally.filter(|_| look.usage_due) else {
+        return;
+    };
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let usage = tally.usage();
+    if usage.calls > 0 {
+        status.usage = Some(PolicyUsage {
+            calls: number(usage.calls),
+            refusals: number(usage.refusals),
+            traps: number(usage.traps),
+            limit_overruns: number(usage.limit_overruns),
+            mean_fuel: number(usage.fuel.mean()),
+            max_fuel: number(usage.fuel.max),
+            mean_microseconds: number(usage.duration_us.mean()),
+            max_microseconds: number(usage.duration_us.max),
+        });
+    }
+    let compared = tally.comparison();
+    if compared.decisions > 0 {
+        let pair = |of: fn(&autoscaler_policy::Outcome) -> u64| Pair {
+            active: number(of(&compared.active)),
+            shadow: number(of(&compared.shadow)),
+        };
+        status.shadow = Some(ShadowComparison {
+            decisions: number(compared.decisions),
+            different: number(compared.different),
+            failed: number(compared.failed),
+            nodes: pair(|outcome| outcome.nodes),
+            hourly_micros: pair(|outcome| outcome.hourly_micros),
+            waiting_pods: pair(|outcome| outcome.waiting_pods),
+            last_difference: compared.last_difference.clone(),
+        });
+    }
 }
 
 /// The merge patch that makes one status of another: what went is named, so that it goes.
@@ -106,77 +215,5 @@ pub(super) fn patch(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use autoscaler_api::ConditionStatus;
-    use std::time::Duration;
-
-    fn facts(digest: &str) -> Facts {
-        Facts {
-            name: "thrifty".to_owned(),
-            version: "1.2.3".to_owned(),
-            interface_version: "0.1.0".to_owned(),
-            digest: digest.to_owned(),
-            size: 1234,
-            kinds: Vec::new(),
-            compile: Duration::from_millis(70),
-        }
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    #[test]
-    fn a_failure_keeps_the_facts_of_what_still_decides() {
-        let good = facts("sha256:aa");
-        let loaded = after(
-            &ScalingPolicyStatus::default(),
-            Outcome::InUse(&good),
-            Some(1),
-            at(10),
-        );
-        assert_eq!(loaded.digest.as_deref(), Some("sha256:aa"));
-        assert_eq!(
-            (loaded.size_bytes, loaded.compile_milliseconds),
-            (Some(1234), Some(70))
-        );
-        assert!(conditions::is_true(&loaded.conditions, types::READY));
-        let slower = Facts {
-            compile: Duration::from_secs(9),
-            ..good.clone()
-        };
-        let again = after(&loaded, Outcome::InUse(&slower), Some(1), at(99));
-        assert_eq!(again, loaded, "a second replica changes nothing");
-
-        let refusal = Refusal::new("InvalidComponent", "it imports a clock");
-        let failed = after(&loaded, Outcome::Refused(&refusal, Some(&good)), Some(2), at(20));
-        assert_eq!(failed.digest.as_deref(), Some("sha256:aa"));
-        assert_eq!(failed.last_error.as_deref(), Some("it imports a clock"));
-        let ready = conditions::get(&failed.conditions, types::READY).unwrap();
-        assert_eq!(
-            (ready.status, ready.reason.as_deref()),
-            (ConditionStatus::False, Some("InvalidComponent"))
-        );
-        assert!(
-            ready
-                .message
-                .as_deref()
-                .unwrap()
-                .contains("thrifty 1.2.3 (sha256:aa) still decides")
-        );
-        assert!(conditions::is_true(&failed.conditions, types::LOADED));
-
-        let alone = after(&failed, Outcome::Refused(&refusal, None), Some(2), at(30));
-        assert!(alone.digest.is_none() && !conditions::is_true(&alone.conditions, types::LOADED));
-        let sent = patch(&failed, &alone, Some("7"));
-        assert!(
-            sent["status"].as_object().unwrap().contains_key("digest"),
-            "{sent}"
-        );
-        assert!(sent["status"]["digest"].is_null() && sent["metadata"]["resourceVersion"] == "7");
-
-        let off = after(&failed, Outcome::Off, Some(3), at(40));
-        assert!(conditions::is_true(&off.conditions, types::READY) && off.last_error.is_none());
-    }
-}
+#[path = "status_tests.rs"]
+mod tests;

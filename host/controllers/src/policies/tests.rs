@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Default)]
 struct Double {
     installed: Mutex<BTreeMap<&'static str, Vec<String>>>,
+    shadows: Mutex<BTreeMap<&'static str, Vec<String>>>,
 }
 
 impl Host for Double {
@@ -41,17 +42,26 @@ impl Host for Double {
             digest: format!("sha256:{}", text.replace(' ', "-")),
             size: text.len(),
             kinds: kinds.collect(),
+            signed_by: None,
+            load: Duration::from_millis(2),
             compile: Duration::from_millis(1),
         };
         Ok((text.clone(), facts))
     }
 
-    fn install(&self, kind: PolicyKind, entries: &[(&str, &Entry<String>)]) -> Result<(), Refusal> {
-        let texts = entries.iter().map(|(name, entry)| match &entry.previous {
+    fn install(
+        &self,
+        kind: PolicyKind,
+        deciding: &[(&str, &Entry<String>)],
+        shadows: &[(&str, &Entry<String>)],
+    ) -> Result<(), Refusal> {
+        let text = |(name, entry): &(&str, &Entry<String>)| match &entry.previous {
             Some(previous) => format!("{name}={} after {previous}", entry.policy),
             None => format!("{name}={}", entry.policy),
-        });
-        self.installed.lock().insert(kind.as_str(), texts.collect());
+        };
+        let texts = |entries: &[(&str, &Entry<String>)]| entries.iter().map(text).collect();
+        self.installed.lock().insert(kind.as_str(), texts(deciding));
+        self.shadows.lock().insert(kind.as_str(), texts(shadows));
         Ok(())
     }
 }
@@ -63,7 +73,14 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let api = FakeApi::new();
+        Self::with_cache(None)
+    }
+
+    fn with_cache(cache: Option<PathBuf>) -> Self {
+        Self::on(FakeApi::new(), cache)
+    }
+
+    fn on(api: FakeApi, cache: Option<PathBuf>) -> Self {
         let (now, metrics) = (api.now(), Arc::new(Metrics::new()));
         let events = Events::spawn(
             api.client(),
@@ -72,6 +89,11 @@ impl Scene {
             CancellationToken::new(),
         );
         let controller = Controller {
+            sources: Sources {
+                client: api.client(),
+                blobs: Blobs::new(cache),
+                bounds: Bounds::default(),
+            },
             client: api.client(),
             index: Index::new(now.clone()),
             metrics,
@@ -79,6 +101,7 @@ impl Scene {
             now,
             host: Arc::new(Double::default()),
             entries: Mutex::new(BTreeMap::new()),
+            told: Mutex::new(BTreeMap::new()),
         };
         Self { api, controller }
     }
@@ -209,11 +232,15 @@ async fn what_does_not_fit_the_spec_is_refused_by_name() {
             "spec.version is 9.9.9",
         ),
         (json!({"config": {"bad": 1}}), "InvalidConfig", "spec.config.bad"),
-        (json!({"mode": "Shadow"}), "UnsupportedMode", "spec.mode"),
         (
             json!({"source": {"oci": {"image": "r/p@sha256:0"}}}),
-            "UnsupportedSource",
-            "spec.source.oci",
+            "InvalidSource",
+            "spec.source.oci.image: no registry",
+        ),
+        (
+            json!({"tripAfter": {"within": "soon"}}),
+            "InvalidTripAfter",
+            "spec.tripAfter.within",
         ),
         (
             json!({"source": {"configMap": {"name": "q"}}}),
@@ -279,4 +306,317 @@ async fn a_look_that_finds_nothing_new_writes_nothing() {
     scene.api.writes();
     scene.look("mine").await;
     assert_eq!(scene.api.writes(), Vec::<String>::new());
+}
+
+const RELEASE: &str = "RWRyZWxlYXNlMYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
+const INTERN: &str = "RWRpbnRlcm4wMoE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOU";
+/// Of `thrifty 1.0.0 scale-up`, with the key of the releases.
+const SIGNED: &str = "untrusted comment: test
+RURyZWxlYXNlMfGLKKWR0pFQ6Fqi27DnqXTj6palm2HXBZUAwjJCO5XyzVzHeQQBa39WEwucnH19HHB/uawBZhVUz6iJjBi1NQA=
+trusted comment: release
+Jh1Q5uWkeLQYGq3piypbs9ivyS2ph/2eBP3j4HjiVrlTvhagp6csLIjehMpGycfI+lBq9wbw+1HfW/w32X+xBg==
+";
+/// Of the same, with the other key.
+const SIGNED_BY_INTERN: &str = "untrusted comment: test
+RURpbnRlcm4wMh6flDKnkJ7T4giDuMbNrpie0j3+t+18ULZ+Aue9wMVV8gAr57AnNtWDPTMftjOrDweBRP+Y9DTQF+0aWGfFcQE=
+trusted comment: release
+kV7WsGaVf/NlQFe7S4K//+tazryTQ+DCcGBdHbItnXniMBbdqbK1YdLzYiKJAZzvwIub5/iNu3jQV1Kb2bo4Aw==
+";
+
+impl Scene {
+    /// Sets whether signatures are demanded.
+    fn demand(&self, require: bool) {
+        let config =
+            json!({"metadata": {"name": "default"}, "spec": {"policies": {"requireSignature": require}}});
+        let config = serde_json::from_value(config).unwrap();
+        self.controller.index.apply(&Change::Config(Arc::new(config)));
+    }
+
+    fn keys(&self, keys: &Value) {
+        let data: serde_json::Map<String, Value> = keys
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, text)| {
+                let bytes = text.as_str().unwrap().as_bytes().to_vec();
+                (name.clone(), json!(k8s_openapi::ByteString(bytes)))
+            })
+            .collect();
+        self.api.put(
+            "secrets",
+            json!({"metadata": {"name": "vpsie-policy-keys", "namespace": "kube-system"}, "data": data}),
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_signature_is_demanded_where_the_cluster_demands_it_and_checked_where_it_is_given() {
+    let release = json!({"release.pub": RELEASE});
+    let signed = json!({"signature": SIGNED});
+    let table = [
+        (false, json!({}), json!({}), "Loaded", ""),
+        (true, release.clone(), signed.clone(), "Loaded", ""),
+        (false, release.clone(), signed.clone(), "Loaded", ""),
+        (
+            true,
+            json!({"old.pub": INTERN, "pub": format!("untrusted comment: mine\n{RELEASE}\n")}),
+            signed.clone(),
+            "Loaded",
+            "",
+        ),
+        (
+            true,
+            release.clone(),
+            json!({}),
+            "SignatureMissing",
+            "spec.signature: AutoscalerConfig demands one (spec.policies.requireSignature); sign the component with \
+             `minisign -S` and put the text of its .minisig file here",
+        ),
+        (
+            true,
+            release.clone(),
+            json!({"signature": SIGNED_BY_INTERN}),
+            "SignatureInvalid",
+            "spec.signature: not made for this component with any of the keys in Secret kube-system/vpsie-policy-keys \
+             (release.pub); sign exactly these bytes, or add the key",
+        ),
+        (
+            true,
+            release.clone(),
+            json!({"signature": "trust me"}),
+            "SignatureInvalid",
+            "spec.signature: that is no minisign signature; it takes all four lines of the .minisig file",
+        ),
+        (
+            false,
+            json!({}),
+            signed.clone(),
+            "SignatureKeysMissing",
+            "spec.signature: there is no key to check it with; put minisign public keys into Secret \
+             kube-system/vpsie-policy-keys",
+        ),
+        (
+            true,
+            json!({"x": "no key"}),
+            signed,
+            "SignatureKeysUnreadable",
+            "Secret kube-system/vpsie-policy-keys: x is no minisign public key; put the text of the .pub file there",
+        ),
+    ];
+    for (row, (require, keys, extra, word, text)) in table.into_iter().enumerate() {
+        let scene = Scene::new();
+        scene.component("thrifty 1.0.0 scale-up");
+        scene.demand(require);
+        scene.keys(&keys);
+        let (_, status) = scene.apply("mine", from_map(&extra)).await;
+        assert_eq!(reason(&status), word, "row {row}: {:?}", status.last_error);
+        assert_eq!(status.last_error.unwrap_or_default(), text, "row {row}");
+        assert_eq!(
+            scene.installed(PolicyKind::ScaleUp).len(),
+            usize::from(word == "Loaded"),
+            "row {row}"
+        );
+    }
+    let scene = Scene::new();
+    scene.demand(true);
+    let mut built_in = from_map(&json!({}));
+    built_in["source"] = json!({"builtIn": "scale-up"});
+    let (_, status) = scene.apply("mine", built_in).await;
+    assert_eq!(
+        reason(&status),
+        "Loaded",
+        "what the binary brings needs no signature"
+    );
+}
+
+#[tokio::test]
+async fn who_is_no_longer_trusted_decides_no_longer() {
+    use PolicyKind::ScaleUp;
+    let scene = Scene::new();
+    scene.component("thrifty 1.0.0 scale-up");
+    scene.keys(&json!({"release.pub": RELEASE}));
+    let signed = from_map(&json!({"signature": SIGNED}));
+    let (_, status) = scene.apply("mine", signed.clone()).await;
+    assert_eq!(status.signed_by.as_deref(), Some("release.pub"));
+    scene.demand(true);
+    scene.look("mine").await;
+    assert_eq!(scene.installed(ScaleUp), ["mine=thrifty 1.0.0 scale-up"]);
+    // The component changes and its signature does not: the one that was signed goes on.
+    scene.component("thrifty 2.0.0 scale-up");
+    let (_, status) = scene.look("mine").await;
+    assert_eq!(reason(&status), "SignatureInvalid");
+    assert_eq!(scene.installed(ScaleUp), ["mine=thrifty 1.0.0 scale-up"]);
+    // The key is withdrawn, and nothing that it signed decides.
+    scene.keys(&json!({"release.pub": INTERN}));
+    let (_, status) = scene.look("mine").await;
+    assert_eq!(reason(&status), "SignatureInvalid");
+    assert!(scene.installed(ScaleUp).is_empty());
+    // Whoever never signed is stopped by the demand itself.
+    let scene = Scene::new();
+    scene.component("thrifty 1.0.0 scale-up");
+    scene.apply("mine", from_map(&json!({}))).await;
+    scene.demand(true);
+    let (_, status) = scene.look("mine").await;
+    assert_eq!(reason(&status), "SignatureMissing");
+    assert!(scene.installed(ScaleUp).is_empty());
+}
+
+#[tokio::test]
+async fn a_new_process_goes_on_with_the_last_good_component() {
+    use PolicyKind::ScaleUp;
+    let folder = tempfile::tempdir().unwrap();
+    let cache = || Some(folder.path().to_owned());
+    let text = "thrifty 1.0.0 scale-up";
+    let first = Scene::with_cache(cache());
+    first.component(text);
+    first.apply("mine", from_map(&json!({}))).await;
+    // The double has a digest of its own; the status of a real one is the hash of the bytes.
+    let digest = format!("sha256:{}", source::sha256(text.as_bytes()));
+    first.api.edit("scalingpolicies", "mine", |object| {
+        object["status"]["digest"] = digest.into()
+    });
+    first.component("rubbish");
+
+    let second = Scene::on(first.api.clone(), cache());
+    let (next, status) = second.look("mine").await;
+    assert_eq!(
+        (next, reason(&status).as_str()),
+        (Next::After(TRY_AGAIN), "InvalidComponent")
+    );
+    assert_eq!(second.installed(ScaleUp), ["mine=thrifty 1.0.0 scale-up"]);
+    assert!(conditions::is_true(&status.conditions, types::LOADED));
+    // It is the source that decides as soon as it holds something.
+    second.component("thrifty 2.0.0 scale-up");
+    let (_, status) = second.look("mine").await;
+    assert_eq!(
+        (status.version.as_deref(), reason(&status).as_str()),
+        (Some("2.0.0"), "Loaded")
+    );
+
+    let without = Scene::on(first.api.clone(), None);
+    without.component("rubbish");
+    without.look("mine").await;
+    assert!(without.installed(ScaleUp).is_empty());
+}
+
+#[tokio::test]
+async fn shadows_and_canaries_stand_where_they_belong() {
+    let scene = Scene::new();
+    let built_in = |extra: Value| {
+        let mut spec = from_map(&extra);
+        spec["source"] = json!({"builtIn": "scale-up"});
+        spec
+    };
+    scene.apply("active", built_in(json!({}))).await;
+    scene.apply("canary", built_in(json!({"mode": "Canary"}))).await;
+    let team = json!({"matchLabels": {"team": "a"}});
+    scene
+        .apply("team", built_in(json!({"nodeGroupSelector": team.clone()})))
+        .await;
+    scene
+        .apply(
+            "tested",
+            built_in(json!({"nodeGroupSelector": team, "mode": "Canary"})),
+        )
+        .await;
+    let (_, status) = scene.apply("shadow", built_in(json!({"mode": "Shadow"}))).await;
+    let ready = conditions::get(&status.conditions, types::READY).unwrap();
+    assert_eq!(
+        ready.message.as_deref(),
+        Some("scale-up 0.1.0 is compared with what decides")
+    );
+    let names = |texts: Vec<String>| -> Vec<String> {
+        let name = |text: &String| text.split('=').next().map(str::to_owned);
+        texts.iter().filter_map(name).collect()
+    };
+    let order = ["tested", "team", "canary", "active"];
+    assert_eq!(names(scene.installed(PolicyKind::ScaleUp)), order);
+    let shadows = scene.controller.host.shadows.lock()["scale-up"].clone();
+    assert_eq!(names(shadows), ["shadow"]);
+}
+
+/// A trip as another process has written it.
+fn tripped(generation: i64) -> Value {
+    json!({"at": "2026-11-21T10:00:00Z", "digest": "sha256:thrifty-1.0.0-scale-up", "generation": generation,
+           "failures": 5, "reason": "Trap", "message": "the policy trapped: unreachable"})
+}
+
+#[tokio::test]
+async fn a_trip_outlives_the_process_and_ends_with_an_acknowledgement_or_another_try() {
+    let change = |name: &str, object: &mut Value| match name {
+        "nothing" => {}
+        "acknowledged" => {
+            object["metadata"]["annotations"] =
+                json!({"autoscaler.vpsie.com/acknowledge-trip": "2026-11-21T10:00:00Z"});
+        }
+        "another trip acknowledged" => {
+            object["metadata"]["annotations"] =
+                json!({"autoscaler.vpsie.com/acknowledge-trip": "2026-11-21T09:00:00Z"});
+        }
+        "another spec" => object["metadata"]["generation"] = 2.into(),
+        _ => object["status"]["trip"]["digest"] = "sha256:another".into(),
+    };
+    for (name, stays) in [
+        ("nothing", true),
+        ("another trip acknowledged", true),
+        ("acknowledged", false),
+        ("another spec", false),
+        ("another component", false),
+    ] {
+        let scene = Scene::new();
+        scene.component("thrifty 1.0.0 scale-up");
+        scene.api.put(
+            "scalingpolicies",
+            json!({"apiVersion": "autoscaler.vpsie.com/v1alpha1", "kind": "ScalingPolicy",
+                   "metadata": {"name": "mine", "generation": 1}, "spec": from_map(&json!({})),
+                   "status": {"trip": tripped(1)}}),
+        );
+        scene
+            .api
+            .edit("scalingpolicies", "mine", |object| change(name, object));
+        let (_, status) = scene.look("mine").await;
+        assert_eq!(status.trip.is_some(), stays, "{name}");
+        let tripped = scene.controller.entry("mine").unwrap().tally.trip();
+        assert_eq!(tripped.is_some(), stays, "{name}");
+        assert_eq!(
+            reason(&status),
+            if stays { "Tripped" } else { "Loaded" },
+            "{name}"
+        );
+        let line = format!(
+            "vpsie_autoscaler_policy_tripped{{policy=\"mine\"}} {}",
+            u8::from(stays)
+        );
+        assert!(scene.controller.metrics.render().contains(&line), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_standby_learns_of_a_trip_and_of_its_end() {
+    let scene = Scene::new();
+    scene.component("thrifty 1.0.0 scale-up");
+    scene.apply("mine", from_map(&json!({}))).await;
+    let is_tripped = || scene.controller.entry("mine").unwrap().tally.trip().is_some();
+    assert!(!is_tripped());
+    let generation = scene.api.object("scalingpolicies", "mine").unwrap()["metadata"]["generation"].as_i64();
+    scene.api.edit("scalingpolicies", "mine", |object| {
+        object["metadata"]["generation"] = generation.unwrap_or(1).into();
+        object["status"]["trip"] = tripped(generation.unwrap_or(1));
+    });
+    scene.look("mine").await;
+    assert!(is_tripped());
+    scene.api.edit("scalingpolicies", "mine", |object| {
+        object["metadata"]["annotations"] =
+            json!({"autoscaler.vpsie.com/acknowledge-trip": "2026-11-21T10:00:00Z"});
+    });
+    let (_, status) = scene.look("mine").await;
+    assert!(!is_tripped() && status.trip.is_none());
+    scene.controller.events.flush().await;
+    let reasons: Vec<Value> = scene
+        .api
+        .objects("events")
+        .iter()
+        .map(|event| event["reason"].clone())
+        .collect();
+    assert!(reasons.contains(&json!("PolicyTripAcknowledged")), "{reasons:?}");
 }

@@ -1,5 +1,6 @@
 //! Asking a policy, and telling of its answer: one record, rendered as log lines, metrics and the observer's story.
 
+use super::deciders::Deciders;
 use super::growth::reason_text;
 use crate::context::Context;
 use crate::observe::{ActionText, DecidedBy, DecisionRecord, Failed};
@@ -7,7 +8,7 @@ use crate::runtime::events::EventType;
 use autoscaler_core::decision::{Answer, Checked, Kind, Note, Oracle, Plan, Question};
 use autoscaler_core::model::GroupId;
 use autoscaler_policy::record::{Call, Round};
-use autoscaler_policy::{Binding, PolicyRef};
+use autoscaler_policy::{Binding, Decision, PolicyRef};
 use k8s_openapi::api::core::v1::ObjectReference;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,21 +24,53 @@ pub(super) struct Asked {
     fuel: u64,
 }
 
-/// Asks the policy; where it fails, its fall-backs in the same call. None where the user wants to rather hold. What
-/// was asked becomes part of the round.
+/// Asks the policy; where it fails, its fall-backs in the same call. What was asked becomes part of the round.
+///
+/// # Errors
+/// Those that failed, where nobody else may answer.
 pub(super) fn ask(
     ctx: &Context,
+    deciders: &Deciders,
     binding: &Arc<Binding>,
     question: &Question,
     oracle: &dyn Oracle,
     accept: &dyn Fn(&Answer) -> Result<(), String>,
     round: &mut Round,
-) -> Option<Asked> {
+) -> Result<Asked, Vec<Failed>> {
     let kind = question.kind();
     let decision = ctx.policies.decide(binding, question, oracle, accept);
-    if ctx.records.is_on() {
-        round.calls.push(Call::from(&decision));
+    if deciders.aloud() {
+        tell(ctx, &decision);
+        if ctx.records.is_on() {
+            round.calls.push(Call::from(&decision));
+        }
     }
+    let failed = decision
+        .failures
+        .iter()
+        .map(|failure| Failed {
+            policy: decided_by(&failure.policy),
+            reason: failure.error.reason(),
+            message: failure.error.to_string(),
+        })
+        .collect();
+    let Some(taken) = decision.taken else {
+        return Err(failed);
+    };
+    Ok(Asked {
+        answer: taken.report.answer,
+        failed,
+        at: (ctx.now)(),
+        kind,
+        policy: decided_by(&taken.policy),
+        duration_us: u64::try_from(taken.report.duration.as_micros()).unwrap_or(u64::MAX),
+        fuel: taken.report.fuel_used,
+    })
+}
+
+/// Logs and counts how it went.
+fn tell(ctx: &Context, decision: &Decision) {
+    let kind = decision.kind;
     for failure in &decision.failures {
         let name = &failure.policy.name;
         let reason = failure.error.reason();
@@ -61,34 +94,15 @@ pub(super) fn ask(
             note,
         );
     }
-    let failed = decision
-        .failures
-        .iter()
-        .map(|failure| Failed {
-            policy: decided_by(&failure.policy),
-            reason: failure.error.reason(),
-            message: failure.error.to_string(),
-        })
-        .collect();
-    let Some(taken) = decision.taken else {
-        ctx.metrics.decided(kind.as_str(), "held");
-        return None;
-    };
-    ctx.metrics.policy_answered(
-        kind.as_str(),
-        &taken.policy.name,
-        taken.report.duration,
-        taken.report.fuel_used,
-    );
-    Some(Asked {
-        answer: taken.report.answer,
-        failed,
-        at: (ctx.now)(),
-        kind,
-        policy: decided_by(&taken.policy),
-        duration_us: u64::try_from(taken.report.duration.as_micros()).unwrap_or(u64::MAX),
-        fuel: taken.report.fuel_used,
-    })
+    match &decision.taken {
+        None => ctx.metrics.decided(kind.as_str(), "held"),
+        Some(taken) => ctx.metrics.policy_answered(
+            kind.as_str(),
+            &taken.policy.name,
+            taken.report.duration,
+            taken.report.fuel_used,
+        ),
+    }
 }
 
 impl Asked {

@@ -1,12 +1,13 @@
 //! Growth: pods that no node can hold → demand → purchases → a checked plan → VPSieNodes.
 
 use super::ask::{self, Asked};
+use super::deciders::Deciders;
 use super::futile::{Arrival, LIMIT as FUTILE_LIMIT};
 use super::notices::{NOT_TRIGGERED, TRIGGERED};
 use super::partition::{Partition, partitions};
-use super::{LOOK_AGAIN, Outcome, Scaling};
+use super::{LOOK_AGAIN, Outcome, Scaling, shadow};
 use crate::context::Context;
-use crate::observe::{ActionText, DecisionRecord};
+use crate::observe::{ActionText, DecisionRecord, Failed};
 use autoscaler_api::labels;
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_cluster::ObjectKey;
@@ -23,11 +24,14 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// What a growth decision comes to, before anything is done.
-struct Growth {
-    placement: Placement,
-    plans: Vec<Plan<Checked>>,
-    records: Vec<DecisionRecord>,
+pub(super) struct Growth {
+    pub(super) placement: Placement,
+    pub(super) plans: Vec<Plan<Checked>>,
+    pub(super) records: Vec<DecisionRecord>,
+    /// What was asked, for the record that is kept.
     rounds: Vec<Round>,
+    /// Policies that failed where nobody else may decide.
+    pub(super) held: Vec<Failed>,
     /// Waiting pods that get a new node.
     placed: Vec<(PodId, NodeId)>,
     /// Waiting pods for which nothing is bought, because it did not help before.
@@ -57,7 +61,8 @@ impl Scaling {
         }
         self.last = Some((Instant::now(), snapshot.clone()));
         let futile = self.futile_pods(&snapshot);
-        let mut growth = Self::compute(|| decide(&self.ctx, &snapshot, &futile));
+        let deciders = Deciders::present(&self.ctx.policies);
+        let mut growth = Self::compute(|| decide(&self.ctx, &deciders, &snapshot, &futile));
         self.ctx.metrics.waiting_pods(
             snapshot.pods.len(),
             growth
@@ -108,6 +113,8 @@ impl Scaling {
         }
         let answers = answers(&snapshot, &growth);
         self.notices.publish(&self.ctx, &snapshot, &answers);
+        // Everything is done that was decided: a shadow may take its time.
+        Self::compute(|| shadow::growth(&self.ctx, &deciders, &snapshot, &futile, &growth));
         if !created.is_empty() {
             self.echo(&created).await;
         }
@@ -164,7 +171,12 @@ fn same(one: &Snapshot, other: &Snapshot) -> bool {
         && one.max_cluster_nodes == other.max_cluster_nodes
 }
 
-fn decide(ctx: &Context, snapshot: &Arc<Snapshot>, futile: &BTreeSet<PodId>) -> Growth {
+pub(super) fn decide(
+    ctx: &Context,
+    deciders: &Deciders,
+    snapshot: &Arc<Snapshot>,
+    futile: &BTreeSet<PodId>,
+) -> Growth {
     let mut placement = place_pending(snapshot);
     let mut blocked = Vec::new();
     for unplaced in &mut placement.unplaced {
@@ -177,40 +189,53 @@ fn decide(ctx: &Context, snapshot: &Arc<Snapshot>, futile: &BTreeSet<PodId>) -> 
         plans: Vec::new(),
         records: Vec::new(),
         rounds: Vec::new(),
+        held: Vec::new(),
         placed: Vec::new(),
         rejections: BTreeMap::new(),
     };
     // Partitions decide one after the other; what one leaves flows to the next.
-    for partition in partitions(ctx, snapshot) {
+    for partition in partitions(ctx, deciders, snapshot) {
         if growth.placement.unplaced.is_empty() {
             break;
         }
         let mut round = ask::round(&partition.groups);
-        let _ = decide_partition(ctx, &partition, &mut growth, &mut round);
+        if let Err(failed) = decide_partition(ctx, deciders, &partition, &mut growth, &mut round) {
+            growth.held.extend(failed);
+        }
         growth.rounds.push(round);
     }
     growth
 }
 
-/// None where a policy held the decision back.
+/// # Errors
+/// The policies that failed, where one holds the decision back.
 fn decide_partition(
     ctx: &Context,
+    deciders: &Deciders,
     partition: &Partition,
     growth: &mut Growth,
     round: &mut Round,
-) -> Option<()> {
+) -> Result<(), Vec<Failed>> {
     let allows = |group: GroupId| partition.groups.contains(&group);
     let question = questions::scale_up(&growth.placement, &allows);
     let oracle = WhatIf::new(&growth.placement, &question);
     let accept = |answer: &Answer| check_answer(&question, answer).map_err(|refusal| refusal.to_string());
-    let asked = ask::ask(ctx, &partition.scale_up, &question, &oracle, &accept, round)?;
+    let asked = ask::ask(
+        ctx,
+        deciders,
+        &partition.scale_up,
+        &question,
+        &oracle,
+        &accept,
+        round,
+    )?;
     let Answer::ScaleUp(demand) = asked.answer.clone() else {
-        return None;
+        return Ok(());
     };
     note_rejections(&question, &demand.rejections, growth);
     growth.records.push(demand_record(asked, &question, &demand));
     if demand.groups.is_empty() {
-        return Some(());
+        return Ok(());
     }
 
     let question = questions::node_selection(&growth.placement, &allows, demand.groups.clone());
@@ -222,11 +247,15 @@ fn decide_partition(
         _ => Err("the answer is of another kind".to_owned()),
     };
     let accept = |answer: &Answer| check(answer).map(drop);
-    let asked = ask::ask(ctx, &partition.node_selection, &question, &oracle, &accept, round)?;
+    let policy = &partition.node_selection;
+    let asked = ask::ask(ctx, deciders, policy, &question, &oracle, &accept, round)?;
     let Answer::NodeSelection(mix) = asked.answer.clone() else {
-        return None;
+        return Ok(());
     };
-    let plan = check(&asked.answer).ok()?;
+    // It was accepted by the same check.
+    let Ok(plan) = check(&asked.answer) else {
+        return Ok(());
+    };
     ask::passed(round, &plan);
     note_rejections(&question, &mix.rejections, growth);
     let record = mix_record(asked, &question, &growth.placement, &mix, &plan);
@@ -234,7 +263,7 @@ fn decide_partition(
     let placed = growth.placement.accept(&plan);
     growth.placed.extend(placed);
     growth.plans.push(plan);
-    Some(())
+    Ok(())
 }
 
 fn note_rejections(question: &Question, rejections: &[Rejection], growth: &mut Growth) {

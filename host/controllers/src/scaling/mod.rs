@@ -4,12 +4,14 @@
 //! reaction time. One decision is under way at a time, and the next one sees what the last one ordered.
 
 mod ask;
+mod deciders;
 mod execute;
 mod futile;
 mod growth;
 mod inputs;
 mod notices;
 mod partition;
+mod shadow;
 mod shrink;
 
 use crate::context::Context;

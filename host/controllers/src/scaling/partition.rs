@@ -1,6 +1,7 @@
 //! Partitions: node groups that the same policies decide for. They decide one after the other, in the order of
 //! their policies' names.
 
+use super::deciders::Deciders;
 use crate::context::Context;
 use autoscaler_cluster::ObjectKey;
 use autoscaler_core::decision::Kind;
@@ -23,15 +24,14 @@ pub(super) struct RebalancePartition {
     pub(super) groups: BTreeSet<GroupId>,
 }
 
-pub(super) fn partitions(ctx: &Context, snapshot: &Snapshot) -> Vec<Partition> {
-    let (growing, selecting) = (
-        ctx.policies.active(Kind::ScaleUp),
-        ctx.policies.active(Kind::NodeSelection),
-    );
+pub(super) fn partitions(ctx: &Context, deciders: &Deciders, snapshot: &Snapshot) -> Vec<Partition> {
+    let groups = groups(ctx, snapshot);
+    let (growing, selecting) = (deciders.of(Kind::ScaleUp), deciders.of(Kind::NodeSelection));
+    let (grower, selector) = (speakers(growing, &groups), speakers(selecting, &groups));
     let mut by_policies: BTreeMap<(usize, usize), BTreeSet<GroupId>> = BTreeMap::new();
-    for (id, labels) in labels_of_groups(ctx, snapshot) {
-        if let (Some(one), Some(other)) = (first_for(&growing, &labels), first_for(&selecting, &labels)) {
-            by_policies.entry((one, other)).or_default().insert(id);
+    for (id, grower) in grower {
+        if let Some(selector) = selector.get(&id) {
+            by_policies.entry((grower, *selector)).or_default().insert(id);
         }
     }
     let partition = |((one, other), groups): ((usize, usize), BTreeSet<GroupId>)| Partition {
@@ -42,13 +42,15 @@ pub(super) fn partitions(ctx: &Context, snapshot: &Snapshot) -> Vec<Partition> {
     by_policies.into_iter().map(partition).collect()
 }
 
-pub(super) fn rebalance_partitions(ctx: &Context, snapshot: &Snapshot) -> Vec<RebalancePartition> {
-    let policies = ctx.policies.active(Kind::Rebalance);
+pub(super) fn rebalance_partitions(
+    ctx: &Context,
+    deciders: &Deciders,
+    snapshot: &Snapshot,
+) -> Vec<RebalancePartition> {
+    let policies = deciders.of(Kind::Rebalance);
     let mut by_policy: BTreeMap<usize, BTreeSet<GroupId>> = BTreeMap::new();
-    for (id, labels) in labels_of_groups(ctx, snapshot) {
-        if let Some(at) = first_for(&policies, &labels) {
-            by_policy.entry(at).or_default().insert(id);
-        }
+    for (id, at) in speakers(policies, &groups(ctx, snapshot)) {
+        by_policy.entry(at).or_default().insert(id);
     }
     by_policy
         .into_iter()
@@ -59,20 +61,41 @@ pub(super) fn rebalance_partitions(ctx: &Context, snapshot: &Snapshot) -> Vec<Re
         .collect()
 }
 
-fn labels_of_groups(ctx: &Context, snapshot: &Snapshot) -> Vec<(GroupId, Labels)> {
-    let labels = |group: &autoscaler_core::model::Group| {
-        let object = ctx
-            .index
-            .node_group(&ObjectKey::new(&group.namespace, &group.name));
-        object.map(|object| object.labels().clone()).unwrap_or_default()
-    };
-    (0..)
-        .zip(&snapshot.groups)
-        .map(|(id, group)| (id, labels(group)))
-        .collect()
+/// A group with what policies choose it by.
+struct Choosable {
+    id: GroupId,
+    name: String,
+    labels: Labels,
 }
 
-/// The first policy that speaks for a group with these labels; the built-in one speaks for all and is last.
-fn first_for(policies: &[Arc<Binding>], labels: &Labels) -> Option<usize> {
-    policies.iter().position(|binding| binding.groups.matches(labels))
+fn groups(ctx: &Context, snapshot: &Snapshot) -> Vec<Choosable> {
+    let choosable = |(id, group): (GroupId, &autoscaler_core::model::Group)| {
+        let key = ObjectKey::new(&group.namespace, &group.name);
+        let object = ctx.index.node_group(&key);
+        Choosable {
+            id,
+            name: key.to_string(),
+            labels: object.map(|object| object.labels().clone()).unwrap_or_default(),
+        }
+    };
+    (0..).zip(&snapshot.groups).map(choosable).collect()
+}
+
+/// For each group the first policy that speaks for it; the built-in one speaks for all and is last.
+fn speakers(policies: &[Arc<Binding>], groups: &[Choosable]) -> BTreeMap<GroupId, usize> {
+    let mut speakers = BTreeMap::new();
+    for (at, binding) in policies.iter().enumerate() {
+        let left: Vec<&Choosable> = groups
+            .iter()
+            .filter(|group| !speakers.contains_key(&group.id))
+            .collect();
+        let known: Vec<(&str, &Labels)> = left
+            .iter()
+            .map(|group| (group.name.as_str(), &group.labels))
+            .collect();
+        for chosen in binding.chosen(&known) {
+            speakers.insert(left[chosen].id, at);
+        }
+    }
+    speakers
 }

@@ -1,11 +1,14 @@
 //! Shrinking: the rebalance policy names nodes that may go; what passes the checker becomes a Rebalance.
 
 use super::ask::{self, Asked};
+use super::deciders::Deciders;
 use super::partition::rebalance_partitions;
-use super::{Outcome, Scaling};
+use super::{Outcome, Scaling, shadow};
 use crate::context::Context;
-use crate::observe::{ActionText, DecisionRecord};
+use crate::error::Error;
+use crate::observe::{ActionText, DecisionRecord, Failed};
 use crate::runtime::metrics::{RebalanceResult, RebalanceStage};
+use autoscaler_cluster::ObjectKey;
 use autoscaler_core::decision::{
     Action, Answer, Checked, Note, Plan, Question, RebalanceProposal, check_removals, propose_removals,
     questions,
@@ -32,27 +35,40 @@ impl Scaling {
         if snapshot.groups.is_empty() {
             return Ok(());
         }
-        let Shrinkage {
-            plan,
-            records,
-            rounds,
-        } = Self::compute(|| decide(&self.ctx, &snapshot));
+        let deciders = Deciders::present(&self.ctx.policies);
+        let shrinkage = Self::compute(|| decide(&self.ctx, &deciders, &snapshot));
         self.ctx
             .metrics
             .rebalanced(RebalanceStage::Analyze, RebalanceResult::Success);
-        for record in &records {
+        for record in &shrinkage.records {
             ask::report(&self.ctx, &mut self.told, record);
         }
-        let Some(plan) = plan else {
-            self.keep(Subject::Removal, &snapshot, Vec::new(), rounds, &[], None);
+        let removed = self.carry_out(&snapshot, &shrinkage).await;
+        Self::compute(|| shadow::removals(&self.ctx, &deciders, &snapshot, &shrinkage));
+        removed
+    }
+
+    async fn carry_out(&mut self, snapshot: &Arc<Snapshot>, shrinkage: &Shrinkage) -> Outcome {
+        let keep = |created: &[ObjectKey], error: Option<&Error>| {
+            self.keep(
+                Subject::Removal,
+                snapshot,
+                Vec::new(),
+                shrinkage.rounds.clone(),
+                created,
+                error,
+            );
+        };
+        let Some(plan) = &shrinkage.plan else {
+            keep(&[], None);
             return Ok(());
         };
-        let requested_by = records.last().map_or_else(String::new, |record| {
+        let requested_by = shrinkage.records.last().map_or_else(String::new, |record| {
             format!("{}@{}", record.policy.name, record.policy.digest)
         });
-        let made = self.remove(&snapshot, &plan, &requested_by).await;
+        let made = self.remove(snapshot, plan, &requested_by).await;
         let (created, error) = (made.as_deref().unwrap_or_default(), made.as_ref().err());
-        self.keep(Subject::Removal, &snapshot, Vec::new(), rounds, created, error);
+        keep(created, error);
         let result = if made.is_ok() {
             RebalanceResult::Success
         } else {
@@ -67,19 +83,24 @@ impl Scaling {
     }
 }
 
-/// What a removal decision comes to, before anything is done.
+/// What a look at the fleet comes to, before anything is done.
 #[derive(Default)]
-struct Shrinkage {
-    plan: Option<Plan<Checked>>,
-    records: Vec<DecisionRecord>,
+pub(super) struct Shrinkage {
+    pub(super) plan: Option<Plan<Checked>>,
+    pub(super) records: Vec<DecisionRecord>,
+    /// What was asked, for the record that is kept.
     rounds: Vec<Round>,
+    /// Policies that failed where nobody else may decide.
+    pub(super) held: Vec<Failed>,
+    /// Whether any policy was asked.
+    pub(super) asked: bool,
 }
 
 /// One plan for this loop: the first partition whose policy has something to remove.
-fn decide(ctx: &Context, snapshot: &Arc<Snapshot>) -> Shrinkage {
+pub(super) fn decide(ctx: &Context, deciders: &Deciders, snapshot: &Arc<Snapshot>) -> Shrinkage {
     let placement = place_pending(snapshot);
     let mut shrinkage = Shrinkage::default();
-    for partition in rebalance_partitions(ctx, snapshot) {
+    for partition in rebalance_partitions(ctx, deciders, snapshot) {
         let allows = |group: GroupId| partition.groups.contains(&group);
         let question = questions::rebalance(&placement, &allows);
         let Question::Rebalance { fleet, .. } = &question else {
@@ -95,17 +116,30 @@ fn decide(ctx: &Context, snapshot: &Arc<Snapshot>) -> Shrinkage {
                 .map_err(|refusal| refusal.to_string()),
             _ => Err("the answer is of another kind".to_owned()),
         };
+        shrinkage.asked = true;
         let accept = |answer: &Answer| check(answer).map(drop);
         let mut round = ask::round(&partition.groups);
-        let asked = ask::ask(ctx, &partition.policy, &question, &oracle, &accept, &mut round);
-        let checked = asked.and_then(|asked| match (asked.answer.clone(), check(&asked.answer)) {
+        let asked = ask::ask(
+            ctx,
+            deciders,
+            &partition.policy,
+            &question,
+            &oracle,
+            &accept,
+            &mut round,
+        );
+        let checked = asked.map(|asked| match (asked.answer.clone(), check(&asked.answer)) {
             (Answer::Rebalance(proposal), Ok(plan)) => Some((asked, proposal, plan)),
             _ => None,
         });
-        if let Some((.., plan)) = &checked {
+        if let Ok(Some((.., plan))) = &checked {
             ask::passed(&mut round, plan);
         }
         shrinkage.rounds.push(round);
+        let checked = checked.unwrap_or_else(|failed| {
+            shrinkage.held.extend(failed);
+            None
+        });
         let Some((asked, proposal, plan)) = checked else {
             continue;
         };

@@ -134,6 +134,14 @@ impl Question {
             Self::Rebalance { .. } => super::Kind::Rebalance,
         }
     }
+
+    /// The time of the snapshot that it is about.
+    pub fn now_ms(&self) -> u64 {
+        let (Self::ScaleUp { context, .. }
+        | Self::NodeSelection { context, .. }
+        | Self::Rebalance { context, .. }) = self;
+        context.now_ms
+    }
 }
 
 /// New nodes to imagine.

@@ -55,6 +55,7 @@ impl Process {
             identity: self.identity,
             leader_election: true,
             secret: (SYSTEM.to_owned(), "vpsie-secret".to_owned()),
+            policy_cache: None,
             pace: self.pace,
             now: self.now,
             ids: Arc::new(Sequence(AtomicU64::new(self.first_id))),

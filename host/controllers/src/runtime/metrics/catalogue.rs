@@ -257,6 +257,31 @@ pub(super) fn register(mut add: Registrar, provider: Provider) -> Metrics {
             &["policy"],
             "1 when the ScalingPolicy, as it stands, is compiled and in use.",
         ),
+        policy_tripped: add.gauges(
+            "vpsie_autoscaler_policy_tripped",
+            &["policy"],
+            "1 while the ScalingPolicy is not asked, because it failed too often; until somebody acknowledges it.",
+        ),
+        shadow_decisions: add.counters(
+            "vpsie_autoscaler_shadow_decisions_total",
+            &["policy", "result"],
+            "Decisions that a shadow was asked about: same, different (other nodes), failed (no usable answer).",
+        ),
+        shadow_nodes: add.counters(
+            "vpsie_autoscaler_shadow_nodes_total",
+            &["policy", "side"],
+            "Nodes bought or removed by the decisions (active) and those that the shadow would have (shadow).",
+        ),
+        shadow_cost: add.counters(
+            "vpsie_autoscaler_shadow_hourly_cost_micros_total",
+            &["policy", "side"],
+            "Price per hour of these nodes, in millionths of the currency.",
+        ),
+        shadow_waiting: add.counters(
+            "vpsie_autoscaler_shadow_waiting_pods_total",
+            &["policy", "side"],
+            "Pods that these decisions leave without a place.",
+        ),
         decisions: add.counters(
             "vpsie_autoscaler_decisions_total",
             &["kind", "outcome"],

@@ -5,26 +5,17 @@
 //! those of the runbooks; `docs/metrics.md` is generated from the same descriptions.
 
 mod catalogue;
+mod policies;
 mod provider;
 
 use autoscaler_policy::record::Kept;
 use catalogue::Registrar;
 pub use catalogue::{Description, document};
+pub use policies::ShadowResult;
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 pub use provider::ENDPOINTS;
 use std::time::Duration;
 
-/// Why a controller's decision maker could not use a policy, as `autoscaler_policy` names it.
-const POLICY_FAILURES: [&str; 8] = [
-    "Trap",
-    "OutOfFuel",
-    "Deadline",
-    "MemoryLimit",
-    "OutputLimit",
-    "PolicyError",
-    "BadConfig",
-    "Garbage",
-];
 const KINDS: [&str; 3] = ["scale-up", "node-selection", "rebalance"];
 const DECISIONS: [&str; 3] = ["executed", "nothing", "held"];
 /// The name under which the embedded policies are counted.
@@ -163,6 +154,11 @@ pub struct Metrics {
     policy_duration: HistogramVec,
     policy_fuel: HistogramVec,
     policy_loaded: IntGaugeVec,
+    policy_tripped: IntGaugeVec,
+    shadow_decisions: IntCounterVec,
+    shadow_nodes: IntCounterVec,
+    shadow_cost: IntCounterVec,
+    shadow_waiting: IntCounterVec,
     decisions: IntCounterVec,
     checker_notes: IntCounterVec,
     decision_records: IntCounterVec,
@@ -373,52 +369,6 @@ impl Metrics {
     /// Waiting pods for which nothing more is bought, because nodes came and did not help.
     pub fn futile_pods(&self, count: usize) {
         self.futile_pods.set(gauge(count));
-    }
-
-    /// A policy may be called from now on.
-    pub fn policy_bound(&self, kind: &str, policy: &str) {
-        for result in ["success", "failure"] {
-            self.policy_calls.with_label_values(&[kind, policy, result]);
-        }
-        for reason in POLICY_FAILURES {
-            self.policy_fallbacks.with_label_values(&[kind, policy, reason]);
-        }
-        self.policy_duration.with_label_values(&[kind]);
-        self.policy_fuel.with_label_values(&[kind]);
-    }
-
-    /// Whether the component of a ScalingPolicy is compiled and in use.
-    pub fn policy_loaded(&self, policy: &str, loaded: bool) {
-        self.policy_loaded
-            .with_label_values(&[policy])
-            .set(i64::from(loaded));
-    }
-
-    /// A ScalingPolicy is gone.
-    pub fn policy_gone(&self, policy: &str) {
-        let _ = self.policy_loaded.remove_label_values(&[policy]);
-    }
-
-    /// A policy answered a question within its limits and the answer was taken.
-    pub fn policy_answered(&self, kind: &str, policy: &str, duration: Duration, fuel: u64) {
-        self.policy_calls
-            .with_label_values(&[kind, policy, "success"])
-            .inc();
-        self.policy_duration
-            .with_label_values(&[kind])
-            .observe(duration.as_secs_f64());
-        // Fuel stays far below 2^53, where a float is still exact.
-        self.policy_fuel.with_label_values(&[kind]).observe(fuel as f64);
-    }
-
-    /// A policy failed, and another one decided.
-    pub fn policy_fell_back(&self, kind: &str, policy: &str, reason: &str) {
-        self.policy_calls
-            .with_label_values(&[kind, policy, "failure"])
-            .inc();
-        self.policy_fallbacks
-            .with_label_values(&[kind, policy, reason])
-            .inc();
     }
 
     /// A decision was made: `executed`, `nothing` (nothing to do) or `held` (the policy failed, and its
