@@ -1,8 +1,9 @@
 //! A node group: its room, what can be bought for it, whose policies decide, and which of its nodes are not ready.
 
 use super::{Explanation, Fact, Scene, Section, moment, price};
+use crate::scaling::speaker;
+use autoscaler_api::VPSieNode;
 use autoscaler_api::vpsie_node::Phase;
-use autoscaler_api::{NodeGroup, VPSieNode};
 use autoscaler_cluster::ObjectKey;
 use autoscaler_core::decision::Kind;
 use autoscaler_core::model::{Group, GroupId, Template};
@@ -10,7 +11,6 @@ use kube::ResourceExt;
 
 impl Scene<'_> {
     pub(super) fn group(&self, key: &ObjectKey) -> Option<Explanation> {
-        let object = self.ctx.index.node_group(key)?;
         let mut groups = (0..).zip(&self.snapshot.groups);
         let found = groups.find(|(_, group)| group.namespace == key.namespace && group.name == key.name);
         let (id, group) = found?;
@@ -26,7 +26,7 @@ impl Scene<'_> {
                 },
                 Section {
                     title: "Who decides".to_owned(),
-                    facts: self.policies(&object),
+                    facts: self.policies(id),
                 },
                 Section {
                     title: "What can be bought".to_owned(),
@@ -73,15 +73,12 @@ impl Scene<'_> {
         ]
     }
 
-    fn policies(&self, group: &NodeGroup) -> Vec<Fact> {
+    fn policies(&self, id: GroupId) -> Vec<Fact> {
         let kinds = [Kind::ScaleUp, Kind::NodeSelection, Kind::Rebalance];
         let deciding = kinds.into_iter().filter_map(|kind| {
-            let active = self.ctx.policies.active(kind);
-            let binding = active
-                .iter()
-                .find(|binding| binding.groups.matches(group.labels()))?;
-            let digest = binding.policy.digest();
-            Some(Fact::new(kind.as_str(), format!("{} ({digest})", binding.name)))
+            let binding = speaker(self.ctx, &self.snapshot, kind, id)?;
+            let text = format!("{} ({})", binding.name, binding.policy.digest());
+            Some(Fact::new(kind.as_str(), text))
         });
         deciding.collect()
     }

@@ -61,6 +61,19 @@ pub(super) fn rebalance_partitions(
         .collect()
 }
 
+/// The policy that decides for the group.
+pub(crate) fn speaker(
+    ctx: &Context,
+    snapshot: &Snapshot,
+    kind: Kind,
+    group: GroupId,
+) -> Option<Arc<Binding>> {
+    let deciders = Deciders::present(&ctx.policies);
+    let policies = deciders.of(kind);
+    let at = *speakers(policies, &groups(ctx, snapshot)).get(&group)?;
+    Some(policies[at].clone())
+}
+
 /// A group with what policies choose it by.
 struct Choosable {
     id: GroupId,
