@@ -16,6 +16,7 @@ pub mod context;
 pub mod crash;
 mod credentials;
 mod error;
+pub mod futile;
 pub mod health;
 pub mod http;
 pub mod nodegroup;
@@ -28,6 +29,7 @@ pub mod scaling;
 pub mod settings;
 #[cfg(test)]
 mod testing;
+mod user_data;
 pub mod vpsienode;
 
 pub use autoscaler::{Autoscaler, Ended, Options};

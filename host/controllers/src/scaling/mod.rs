@@ -5,7 +5,6 @@
 
 mod ask;
 mod execute;
-mod futile;
 mod growth;
 mod notices;
 mod partition;
@@ -36,9 +35,6 @@ pub struct Scaling {
     pace: Pace,
     notices: Notices,
     told: ask::Told,
-    futile: futile::Futile,
-    /// The reconcile triggers of all groups: another one is an operator who asks for another try.
-    triggers: Vec<Option<String>>,
     /// What the last growth decision was a function of: an equal snapshot gives an equal decision.
     last: Option<(Instant, Arc<Snapshot>)>,
 }
@@ -50,8 +46,6 @@ impl Scaling {
             pace,
             notices: Notices::default(),
             told: ask::Told::default(),
-            futile: futile::Futile::default(),
-            triggers: Vec::new(),
             last: None,
         }
     }
@@ -127,7 +121,7 @@ impl Scaling {
     fn holds(&self) -> BTreeMap<ObjectKey, (String, String)> {
         let groups = self.ctx.index.node_groups().into_iter();
         let held = groups.filter_map(|group| {
-            let pause = self.ctx.catalogue.quota_pause(&group.spec.resource_identifier)?;
+            let pause = self.ctx.catalogue.quota_pause(group.spec.quota_scope())?;
             let text = format!(
                 "quota exceeded: {}; next try at {}",
                 pause.last.message, pause.until

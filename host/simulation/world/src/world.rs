@@ -9,8 +9,10 @@ use crate::summary::{Cost, Nodes, Pods, Summary, Vms, rounded};
 use crate::view::View;
 use crate::{Error, InProcess, Joiner, Scheduler};
 use autoscaler_api::VPSieNode;
+use autoscaler_api::provisioner::JOIN_SECRET;
 use autoscaler_cluster::{Feed, Index, ObjectKey};
 use autoscaler_controllers::runtime::metrics::Metrics;
+use autoscaler_controllers::settings::Pace;
 use autoscaler_controllers::{Ended, Now};
 use autoscaler_policy::Engine;
 use fake_vpsie::{FakeVpsie, VmEvent};
@@ -18,6 +20,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -25,9 +28,10 @@ use simulated_kubernetes::{ApiServer, Controllers, Delays};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +51,10 @@ pub struct World {
     narrator: Option<Arc<Narrator>>,
     seed: u64,
     start: Instant,
+    /// The process of the autoscaler, and how many there were.
+    autoscaler: Mutex<Option<(CancellationToken, JoinHandle<()>)>>,
+    processes: AtomicU64,
+    pace: Pace,
     pub(crate) now: Now,
     pub(crate) shutdown: CancellationToken,
     pub(crate) tasks: JoinSet<()>,
@@ -60,8 +68,8 @@ impl World {
     /// # Errors
     /// When the scenario does not pass the schemas, or the built-in policies cannot be loaded.
     pub async fn start(scenario: &Scenario, seed: u64, sink: Option<Sink>) -> Result<Self, Error> {
-        let mut world = Self::without_autoscaler(scenario, seed, sink).await?;
-        world.spawn_autoscaler(scenario)?;
+        let world = Self::without_autoscaler(scenario, seed, sink).await?;
+        world.spawn_autoscaler()?;
         Ok(world)
     }
 
@@ -97,6 +105,9 @@ impl World {
             narrator,
             seed,
             start,
+            autoscaler: Mutex::default(),
+            processes: AtomicU64::new(0),
+            pace: scenario.pace.clone(),
             now: now.clone(),
         };
         world.furnish(scenario).await?;
@@ -112,12 +123,23 @@ impl World {
             serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).map_err(Error::Scenario)?;
         self.create(&Api::all(self.client.clone()), &namespace).await?;
         let token = scenario.cloud.access.tokens.first().cloned().unwrap_or_default();
+        let mut data = json!({"token": token});
+        if let Some(password) = &scenario.cloud.plain.account_password {
+            data["accountPassword"] = json!(password);
+        }
         let secret: Secret = serde_json::from_value(json!({
-            "metadata": {"name": "vpsie-secret", "namespace": SYSTEM}, "stringData": {"token": token},
+            "metadata": {"name": "vpsie-secret", "namespace": SYSTEM}, "stringData": data,
         }))
         .map_err(Error::Scenario)?;
         let system = |client: &Client| Api::namespaced(client.clone(), SYSTEM);
         self.create(&system(&self.client), &secret).await?;
+        if let Some(token) = &scenario.cloud.plain.join_token {
+            let secret: Secret = serde_json::from_value(json!({
+                "metadata": {"name": JOIN_SECRET, "namespace": SYSTEM}, "stringData": {"token": token},
+            }))
+            .map_err(Error::Scenario)?;
+            self.create(&system(&self.client), &secret).await?;
+        }
         for object in &scenario.config_maps {
             self.create(&Api::namespaced(self.client.clone(), SYSTEM), object)
                 .await?;
@@ -173,26 +195,48 @@ impl World {
         }
     }
 
-    fn spawn_autoscaler(&mut self, scenario: &Scenario) -> Result<(), Error> {
+    fn spawn_autoscaler(&self) -> Result<(), Error> {
+        let number = self.processes.fetch_add(1, Ordering::SeqCst);
         let process = Process {
-            identity: "simulation".to_owned(),
-            first_id: self.seed << 32,
+            identity: format!("simulation-{number}"),
+            first_id: (self.seed << 32) + (number << 16),
             client: self.client.clone(),
             transport: Arc::new(InProcess(self.cloud.clone())),
             engine: Engine::new().map_err(Error::Policies)?,
             metrics: self.metrics.clone(),
             observer: self.chronicle.clone(),
-            pace: scenario.pace.clone(),
+            pace: self.pace.clone(),
             now: self.now.clone(),
         };
         let autoscaler = process.wire()?;
-        let shutdown = self.shutdown.clone();
-        self.tasks.spawn(async move {
-            if autoscaler.run(shutdown).await == Ended::LeaseLost {
+        let stop = self.shutdown.child_token();
+        let token = stop.clone();
+        let running = tokio::spawn(async move {
+            if autoscaler.run(token).await == Ended::LeaseLost {
                 tracing::error!("the autoscaler has lost its Lease and acts no more");
             }
         });
+        *self.autoscaler.lock() = Some((stop, running));
         Ok(())
+    }
+
+    /// Ends the autoscaler's process in order.
+    pub async fn stop_autoscaler(&self) {
+        let running = self.autoscaler.lock().take();
+        if let Some((stop, running)) = running {
+            stop.cancel();
+            // A task that panicked has said so.
+            let _ = running.await;
+        }
+    }
+
+    /// Ends the autoscaler's process and starts another, which knows nothing but what Kubernetes and VPSie tell.
+    ///
+    /// # Errors
+    /// When the built-in policies cannot be loaded.
+    pub async fn restart_autoscaler(&self) -> Result<(), Error> {
+        self.stop_autoscaler().await;
+        self.spawn_autoscaler()
     }
 
     /// Says something in the story, if there is one.
@@ -367,7 +411,7 @@ impl World {
             .cloud
             .vms()
             .into_iter()
-            .filter(|vm| vm.group.is_some())
+            .filter(|vm| vm.is_ordered())
             .map(|vm| vm.identifier)
             .collect();
         leaks(&owned, &self.view.vpsie_nodes())
@@ -376,7 +420,11 @@ impl World {
     /// Ends everything in the world, in order.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
-        let ends = async { while self.tasks.join_next().await.is_some() {} };
+        let ends = async {
+            self.stop_autoscaler().await;
+            let Self { tasks, .. } = &mut self;
+            while tasks.join_next().await.is_some() {}
+        };
         if tokio::time::timeout(STOP, ends).await.is_err() {
             self.tasks.abort_all();
         }
