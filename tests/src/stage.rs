@@ -78,7 +78,10 @@ impl Stage {
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": "vpsie-secret", "namespace": "kube-system"},
-            "stringData": {"token": token, "url": format!("{}/apps/v2", self.cloud_url)},
+            "stringData": {
+                "token": token, "url": format!("{}/apps/v2", self.cloud_url),
+                "accountPassword": self.cloud.config().plain.account_password,
+            },
         });
         self.apply(&secret).await
     }
@@ -181,12 +184,13 @@ impl Stage {
         if std::thread::panicking() {
             return;
         }
-        let access = self.cloud.config().access;
-        let secrets = access
-            .clients
-            .into_iter()
+        let config = self.cloud.config();
+        let clients = config.access.clients.into_iter();
+        let secrets = clients
             .map(|client| client.client_secret)
-            .chain(access.tokens);
+            .chain(config.access.tokens)
+            .chain(config.plain.account_password)
+            .chain(config.plain.join_token);
         let log = self.log();
         for secret in secrets.filter(|secret| !secret.is_empty()) {
             let line = log.lines().find(|line| line.contains(&secret));
@@ -201,7 +205,32 @@ impl Stage {
             .is_some_and(|controller| matches!(controller.process.try_wait(), Ok(None)))
     }
 
-    fn log_path(&self) -> PathBuf {
+    /// Where the fake VPSie listens.
+    pub fn cloud_url(&self) -> &str {
+        &self.cloud_url
+    }
+
+    /// Where the controller answers.
+    pub fn address(&self) -> Result<&str> {
+        let controller = self.controller.as_ref().context("the controller does not run")?;
+        Ok(&controller.address)
+    }
+
+    /// A command of the program as a line for a shell, under the controller's own rights.
+    pub async fn command_line(&self, command: &str) -> Result<String> {
+        let kubeconfig = self
+            .plane
+            .service_account_kubeconfig("kube-system", "vpsie-autoscaler")
+            .await?;
+        Ok(format!(
+            "{} {command} --kubeconfig {}",
+            binary()?.display(),
+            kubeconfig.display()
+        ))
+    }
+
+    /// Where the controller's log is.
+    pub fn log_path(&self) -> PathBuf {
         self.plane.folder().join("controller.log")
     }
 

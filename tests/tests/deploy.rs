@@ -250,6 +250,7 @@ async fn the_service_account_may_do_this_and_no_more() -> Result<()> {
         ),
         ("get list watch", ("", "secrets", "kube-system", "vpsie-secret")),
         ("get", ("", "secrets", "kube-system", "vpsie-policy-keys")),
+        ("get", ("", "secrets", "kube-system", "vpsie-join")),
         ("get list watch", ("", "configmaps", "kube-system", "")),
     ];
     let refused: &[(&str, Target)] = &[
@@ -262,6 +263,10 @@ async fn the_service_account_may_do_this_and_no_more() -> Result<()> {
         ("deletecollection", ("", "nodes", "", "")),
         ("get list watch", ("", "secrets", "kube-system", "")),
         ("get", ("", "secrets", "kube-system", "another")),
+        (
+            "list watch update patch delete",
+            ("", "secrets", "kube-system", "vpsie-join"),
+        ),
         ("get", ("", "secrets", "default", "vpsie-secret")),
         (
             "create update patch delete",

@@ -36,6 +36,8 @@ pub mod types {
     pub const CREDENTIALS_VALID: &str = "CredentialsValid";
     /// Nothing is ordered for a while.
     pub const CREATION_PAUSED: &str = "CreationPaused";
+    /// Nodes were bought for pods that wait all the same; nothing more is bought for these pods for a while.
+    pub const PURCHASES_FUTILE: &str = "PurchasesFutile";
     /// The policy's component is compiled and in use.
     pub const LOADED: &str = "Loaded";
     /// The policy failed too often and is no longer asked.
@@ -66,6 +68,9 @@ pub mod reasons {
     pub const CREDENTIALS_MISSING: &str = "CredentialsMissing";
     pub const QUOTA_EXCEEDED: &str = "QuotaExceeded";
     pub const FUTILE_PURCHASES: &str = "FutilePurchases";
+    pub const PURCHASES_HELP: &str = "PurchasesHelp";
+    pub const USER_DATA_INVALID: &str = "UserDataInvalid";
+    pub const DUPLICATE_REMOVED: &str = "DuplicateRemoved";
 
     pub const PROVISIONING: &str = "Provisioning";
     pub const PROVISIONED: &str = "Provisioned";

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Condition;
 use crate::common::kubernetes_version_schema;
+use crate::provisioner::Provisioner;
 
 /// Which machine is wanted.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -70,8 +71,12 @@ pub struct VPSieNodeSpec {
     #[serde(rename = "datacenterID")]
     #[schemars(length(min = 1, max = 64))]
     pub datacenter_id: String,
-    /// Identifier (UUID) of the VPSie Kubernetes cluster.
-    #[schemars(length(min = 1, max = 64))]
+    /// How VPSie makes the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioner: Option<Provisioner>,
+    /// Identifier (UUID) of the VPSie Kubernetes cluster. VMs have none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
     pub resource_identifier: String,
     /// Number of the provider's group to add the node to.
     #[serde(rename = "vpsieGroupID", default, skip_serializing_if = "Option::is_none")]
@@ -80,11 +85,11 @@ pub struct VPSieNodeSpec {
     /// Why the node was made: metrics, manual, rebalance or initial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation_reason: Option<CreationReason>,
-    /// Id of the VPSie project. Recorded.
+    /// Id of the VPSie project of a VM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub project: Option<String>,
-    /// Image of the operating system. Recorded.
+    /// Image of the operating system of a VM.
     #[serde(rename = "osImageID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub os_image_id: Option<String>,
@@ -92,7 +97,7 @@ pub struct VPSieNodeSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "kubernetes_version_schema")]
     pub kubernetes_version: Option<String>,
-    /// SSH keys. Recorded.
+    /// SSH key of a VM.
     #[serde(rename = "sshKeyIDs", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub ssh_key_ids: Option<Vec<String>>,
@@ -316,6 +321,27 @@ pub struct NodeResources {
     /// Traffic in GiB a month.
     #[serde(rename = "bandwidthGB", default, skip_serializing_if = "Option::is_none")]
     pub bandwidth_gb: Option<i64>,
+}
+
+impl VPSieNodeSpec {
+    /// Whether the machine is a plain VM.
+    pub fn is_vm(&self) -> bool {
+        self.provisioner.unwrap_or_default() == Provisioner::VM
+    }
+
+    /// What VPSie's limit of machines is counted for.
+    pub fn quota_scope(&self) -> &str {
+        self.provisioner
+            .unwrap_or_default()
+            .quota_scope(&self.resource_identifier)
+    }
+
+    /// Which catalogue its offering is of.
+    pub fn market(&self) -> String {
+        self.provisioner
+            .unwrap_or_default()
+            .market(&self.datacenter_id, self.os_image_id.as_deref())
+    }
 }
 
 impl VPSieNode {

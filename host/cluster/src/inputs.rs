@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// A size of node that VPSie offers in a datacenter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Offering {
-    /// Number of the size (`KubeSizeID`).
+    /// Number of the size (`KubeSizeID`); 0 for a plan of VMs.
     pub size: i64,
     /// What a NodeGroup may call it: number, name, UUID.
     pub names: Vec<String>,
@@ -43,7 +43,7 @@ pub struct Inputs {
     pub view: View,
     pub now_ms: i64,
     pub seed: u64,
-    /// Offerings by datacenter.
+    /// Offerings by what a group's catalogue is of ([`autoscaler_api::NodeGroupSpec::market`]).
     pub offerings: BTreeMap<String, Vec<Offering>>,
     /// What a new node keeps for itself, as long as no node of the offering has shown it.
     pub reserved: Resources,
@@ -63,7 +63,7 @@ pub struct Inputs {
 impl Inputs {
     /// The offering that a group means by a name. `kubeSizeID` decides for the group's first name.
     pub fn offering(&self, group: &NodeGroup, name: &str) -> Option<&Offering> {
-        let offered = self.offerings.get(&group.spec.datacenter_id)?;
+        let offered = self.offerings.get(&group.spec.market())?;
         let pinned = group
             .spec
             .kube_size_id

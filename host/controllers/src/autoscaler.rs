@@ -4,6 +4,7 @@ use crate::catalogue::Catalogue;
 use crate::config::Configs;
 use crate::context::{Context, Ids, Now};
 use crate::error::Error;
+use crate::futile::FutilePurchases;
 use crate::nodegroup::NodeGroups;
 use crate::observe::Observer;
 use crate::orphans::Orphans;
@@ -91,6 +92,7 @@ impl Autoscaler {
                 options.now.clone(),
                 options.pace.clone(),
             )),
+            futile: FutilePurchases::default(),
             reads,
             effects,
             index: index.clone(),
@@ -192,6 +194,7 @@ impl Autoscaler {
             tracing::info!(identity = options.identity, "leading: acting from now on");
             ctx.catalogue
                 .restore(&ctx.index.node_groups(), &ctx.index.vpsie_nodes());
+            ctx.futile.lock().restore(&ctx.index.node_groups());
             tokio::spawn(crate::awaken::run(
                 ctx.clone(),
                 groups.queue.clone(),

@@ -1,5 +1,5 @@
 //! Wakes what waited for VPSie: when a circuit breaker opens or closes, or the credentials change, groups show it at
-//! once, and as soon as all is well nobody waits out a pause.
+//! once, and as soon as all is well nobody waits out a pause. Purchases that did not help are shown at once, too.
 
 use crate::context::Context;
 use crate::runtime::queue::Queue;
@@ -15,12 +15,21 @@ pub(crate) async fn run(
     nodes: Arc<Queue<ObjectKey>>,
     shutdown: CancellationToken,
 ) {
-    let mut changes = ctx.vpsie.changes();
+    let (mut changes, mut futile) = (ctx.vpsie.changes(), ctx.futile.changes());
     loop {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
             changed = changes.changed() => if changed.is_err() { return },
+            changed = futile.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                for group in ctx.index.node_groups() {
+                    groups.add(ObjectKey::of(&*group));
+                }
+                continue;
+            }
         }
         let well = ctx.vpsie.broken().is_empty() && ctx.vpsie.credentials_status().valid != Some(false);
         for group in ctx.index.node_groups() {

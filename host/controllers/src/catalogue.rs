@@ -8,7 +8,7 @@ use crate::settings::Pace;
 use autoscaler_api::conditions::reasons;
 use autoscaler_api::node_group::{CreationPause, OfferingHealth};
 use autoscaler_api::vpsie_node::Phase;
-use autoscaler_api::{NodeGroup, VPSieNode};
+use autoscaler_api::{NodeGroup, NodeGroupSpec, VPSieNode};
 use autoscaler_cluster::{ObjectKey, Offering, TemplateHealth};
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -16,10 +16,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use vpsie_client::{ClusterDetail, ClusterId, DatacenterId, Error, Offer, ProviderGroup};
+use vpsie_client::{
+    ClusterDetail, ClusterId, DatacenterId, Error, ImageId, Offer, PendingVm, Plan, PlanId, ProviderGroup, Vm,
+};
 
 /// One cached answer; the lock is held while asking, so that no question is asked twice at once.
 type Slot<T> = Arc<tokio::sync::Mutex<Option<(Instant, Arc<T>)>>>;
+
+/// The VMs of the account at one moment.
+#[derive(Debug)]
+pub struct Vms {
+    /// Ordered, and not listed yet.
+    pub pending: Vec<PendingVm>,
+    /// Listed, by name and age.
+    pub listed: Vec<Vm>,
+}
 
 /// Shared answers, by what was asked for.
 pub struct Catalogue {
@@ -28,8 +39,11 @@ pub struct Catalogue {
     pace: Pace,
     clusters: Mutex<BTreeMap<ClusterId, Slot<ClusterDetail>>>,
     groups: Mutex<BTreeMap<ClusterId, Slot<Vec<ProviderGroup>>>>,
-    offers: Mutex<BTreeMap<DatacenterId, Slot<Vec<Offering>>>>,
+    vms: Slot<Vms>,
+    offers: Mutex<BTreeMap<String, Slot<Vec<Offering>>>>,
     known_offers: Mutex<BTreeMap<String, Vec<Offering>>>,
+    /// UUIDs of plans, by what their catalogue is of and by what a group may call them.
+    plans: Mutex<BTreeMap<(String, String), PlanId>>,
     health: Mutex<Health>,
 }
 
@@ -41,8 +55,10 @@ impl Catalogue {
             pace,
             clusters: Mutex::default(),
             groups: Mutex::default(),
+            vms: Slot::default(),
             offers: Mutex::default(),
             known_offers: Mutex::default(),
+            plans: Mutex::default(),
             health: Mutex::default(),
         }
     }
@@ -65,22 +81,76 @@ impl Catalogue {
         cached(&slot, max_age, self.client.list_groups(id)).await
     }
 
-    /// What can be bought in a datacenter.
+    /// The VMs of the account, not older than `max_age`.
     ///
     /// # Errors
     /// Those of the client.
-    pub async fn offerings(&self, datacenter: &str) -> Result<Arc<Vec<Offering>>, Error> {
-        let id = DatacenterId::new(datacenter);
-        let slot = self.offers.lock().entry(id.clone()).or_default().clone();
-        let ask = async { Ok(self.client.list_offers(&id).await?.iter().map(offering).collect()) };
-        let answer = cached(&slot, self.pace.offers_ttl, ask).await?;
-        self.known_offers
-            .lock()
-            .insert(datacenter.to_owned(), answer.to_vec());
+    pub async fn vms(&self, max_age: Duration) -> Result<Arc<Vms>, Error> {
+        cached(&self.vms, max_age, async {
+            // In this order: a machine that leaves the first list in between stands in the second.
+            let pending = self.client.list_pending_vms().await?;
+            let listed = self.client.list_vms(None).await?;
+            Ok(Vms { pending, listed })
+        })
+        .await
+    }
+
+    /// What can be bought for a group.
+    ///
+    /// # Errors
+    /// Those of the client.
+    pub async fn offerings(&self, spec: &NodeGroupSpec) -> Result<Arc<Vec<Offering>>, Error> {
+        let market = spec.market();
+        let slot = self.offers.lock().entry(market.clone()).or_default().clone();
+        let datacenter = DatacenterId::new(&spec.datacenter_id);
+        let answer = if spec.is_vm() {
+            let ask = async {
+                let plans = self.all_plans(&datacenter, spec.os_image_id.as_deref()).await?;
+                let mut known = self.plans.lock();
+                for (name, plan) in plans
+                    .iter()
+                    .flat_map(|plan| plan_names(plan).map(move |name| (name, plan)))
+                {
+                    known.insert((market.clone(), name), plan.id.clone());
+                }
+                Ok(plans.iter().map(of_plan).collect())
+            };
+            cached(&slot, self.pace.offers_ttl, ask).await?
+        } else {
+            let ask = async {
+                Ok(self
+                    .client
+                    .list_offers(&datacenter)
+                    .await?
+                    .iter()
+                    .map(offering)
+                    .collect())
+            };
+            cached(&slot, self.pace.offers_ttl, ask).await?
+        };
+        self.known_offers.lock().insert(market, answer.to_vec());
         Ok(answer)
     }
 
-    /// Every offering that was ever learned, by datacenter: a decision does not wait for VPSie.
+    /// The plans of every category.
+    async fn all_plans(&self, datacenter: &DatacenterId, image: Option<&str>) -> Result<Vec<Plan>, Error> {
+        let image = ImageId::new(image.unwrap_or_default());
+        let mut plans = Vec::new();
+        for category in self.client.list_plan_categories().await? {
+            plans.extend(self.client.list_plans(datacenter, &image, &category.id).await?);
+        }
+        Ok(plans)
+    }
+
+    /// UUID of the plan that is called so in a catalogue that was learned.
+    pub fn plan(&self, market: &str, name: &str) -> Option<PlanId> {
+        self.plans
+            .lock()
+            .get(&(market.to_owned(), name.to_owned()))
+            .cloned()
+    }
+
+    /// Every offering that was ever learned, by what its catalogue is of: a decision does not wait for VPSie.
     pub fn known_offerings(&self) -> BTreeMap<String, Vec<Offering>> {
         self.known_offers.lock().clone()
     }
@@ -95,9 +165,9 @@ impl Catalogue {
         self.health.lock().rests_until(place, (self.now)())
     }
 
-    /// The pause that VPSie's quota forces on a cluster now.
-    pub fn quota_pause(&self, cluster: &str) -> Option<Rest> {
-        self.health.lock().pause(cluster, (self.now)()).cloned()
+    /// The pause that VPSie's quota forces on a cluster, or on all VMs, now.
+    pub fn quota_pause(&self, scope: &str) -> Option<Rest> {
+        self.health.lock().pause(scope, (self.now)()).cloned()
     }
 
     /// A purchase was refused or its node never came.
@@ -112,20 +182,20 @@ impl Catalogue {
     }
 
     /// VPSie's quota refused an order and every fall-back of it.
-    pub fn quota_refused(&self, cluster: &str, message: &str) {
+    pub fn quota_refused(&self, scope: &str, message: &str) {
         let failure = self.failure(reasons::QUOTA_EXCEEDED, message);
-        self.health.lock().quota_refused(&self.pace, cluster, failure);
+        self.health.lock().quota_refused(&self.pace, scope, failure);
     }
 
     /// VPSie took an order.
-    pub fn order_accepted(&self, cluster: &str) {
-        self.health.lock().order_accepted(cluster);
+    pub fn order_accepted(&self, scope: &str) {
+        self.health.lock().order_accepted(scope);
     }
 
     /// An operator asked for another try now.
     pub fn forget_failures(&self, group: &NodeGroup) {
-        let cluster = &group.spec.resource_identifier;
-        self.health.lock().forget(&ObjectKey::of(group), cluster);
+        let scope = group.spec.quota_scope();
+        self.health.lock().forget(&ObjectKey::of(group), scope);
     }
 
     /// What a group's status carries of all this.
@@ -184,7 +254,6 @@ async fn cached<T>(
 }
 
 fn offering(offer: &Offer) -> Offering {
-    let hourly = offer.price_hourly.unwrap_or(0.0);
     let names = [
         Some(offer.id.to_string()),
         Some(offer.name.clone()),
@@ -196,6 +265,26 @@ fn offering(offer: &Offer) -> Offering {
         cpu: offer.cpu,
         memory_mib: offer.memory_mib,
         disk_gib: offer.disk_gib,
-        hourly_micros: (hourly * 1e6).round().max(0.0) as u64,
+        hourly_micros: micros(offer.price_hourly),
     }
+}
+
+/// What a NodeGroup may call a plan.
+fn plan_names(plan: &Plan) -> impl Iterator<Item = String> {
+    [plan.name.clone(), plan.id.to_string()].into_iter()
+}
+
+fn of_plan(plan: &Plan) -> Offering {
+    Offering {
+        size: 0,
+        names: plan_names(plan).collect(),
+        cpu: plan.cpu,
+        memory_mib: plan.memory_mib,
+        disk_gib: plan.disk_gib,
+        hourly_micros: micros(plan.price_hourly),
+    }
+}
+
+fn micros(hourly: Option<f64>) -> u64 {
+    (hourly.unwrap_or(0.0) * 1e6).round().max(0.0) as u64
 }

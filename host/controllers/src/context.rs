@@ -1,6 +1,7 @@
 //! What every controller is given: clients, the index, and the sources of time and ids.
 
 use crate::catalogue::Catalogue;
+use crate::futile::FutilePurchases;
 use crate::observe::Observer;
 use crate::runtime::events::Events;
 use crate::runtime::metrics::Metrics;
@@ -28,6 +29,8 @@ pub struct Context {
     pub vpsie: vpsie_client::Client,
     /// Answers of VPSie that controllers share.
     pub catalogue: Arc<Catalogue>,
+    /// Purchases that did not help.
+    pub futile: FutilePurchases,
     pub policies: Arc<PolicySet>,
     pub metrics: Arc<Metrics>,
     pub events: Events,

@@ -21,6 +21,7 @@ mod keys {
     pub(super) const CLIENT_SECRET: &str = "clientSecret";
     pub(super) const TOKEN: &str = "token";
     pub(super) const URL: &str = "url";
+    pub(super) const ACCOUNT_PASSWORD: &str = "accountPassword";
 }
 
 /// What a secret says.
@@ -28,6 +29,8 @@ mod keys {
 struct Content {
     credentials: Option<Credentials>,
     url: Option<String>,
+    /// What removing a VM asks for.
+    account_password: Option<SecretString>,
     /// A token and a client pair at once.
     conflict: bool,
     /// Why there are no credentials in it.
@@ -73,6 +76,7 @@ fn read(data: &BTreeMap<String, ByteString>) -> Content {
     Content {
         credentials,
         url: text(keys::URL),
+        account_password: text(keys::ACCOUNT_PASSWORD).map(SecretString::from),
         conflict,
         problem,
     }
@@ -163,8 +167,12 @@ impl<'a> Keeper<'a> {
                 "{} not found: VPSie cannot be used until the secret exists",
                 self.name
             );
+            self.context.vpsie.set_account_password(None);
             return self.context.vpsie.set_credentials(None);
         };
+        self.context
+            .vpsie
+            .set_account_password(content.account_password.clone());
         if let Some(problem) = &content.problem {
             self.complain(secret, "CredentialsMissing", problem);
         }

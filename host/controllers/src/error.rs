@@ -15,6 +15,9 @@ pub enum Error {
         #[source]
         source: vpsie_client::Error,
     },
+    /// What a VM is to be told at its first start cannot be made.
+    #[error("{problem}")]
+    UserData { problem: String },
     #[error("{field} of {object}: {problem}")]
     Invalid {
         object: String,
@@ -38,6 +41,7 @@ impl Error {
             Self::Kubernetes { .. } if self.is_conflict() => "Conflict",
             Self::Kubernetes { .. } => "KubernetesAPIError",
             Self::Vpsie { source, .. } => source.reason(),
+            Self::UserData { .. } => autoscaler_api::conditions::reasons::USER_DATA_INVALID,
             Self::Invalid { .. } => "ValidationFailed",
         }
     }

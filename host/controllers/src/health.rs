@@ -66,7 +66,7 @@ pub struct Rest {
 #[derive(Debug, Default)]
 pub struct Health {
     offerings: BTreeMap<Place, Rest>,
-    /// By VPSie cluster: its number of workers is what VPSie limits.
+    /// By VPSie cluster, whose number of workers VPSie limits, or for all VMs of the account.
     quota: BTreeMap<String, Rest>,
 }
 
@@ -143,7 +143,7 @@ impl Health {
             reason: rest.last.reason.clone(),
             message: rest.last.message.clone(),
         });
-        let pause = self.quota.get(&spec.resource_identifier);
+        let pause = self.quota.get(spec.quota_scope());
         let pause = pause.map(|rest| CreationPause {
             refusals: signed(rest.failures),
             last_refusal_time: Time(rest.last.at),
@@ -188,7 +188,7 @@ impl Health {
             // Each group of the cluster carries it; the longest is the newest.
             let known = self
                 .quota
-                .entry(group.spec.resource_identifier.clone())
+                .entry(group.spec.quota_scope().to_owned())
                 .or_insert_with(|| rest.clone());
             if known.until < rest.until {
                 *known = rest;

@@ -17,6 +17,7 @@ pub mod crash;
 mod credentials;
 mod error;
 pub mod explain;
+pub mod futile;
 pub mod health;
 pub mod http;
 pub mod nodegroup;
@@ -29,6 +30,7 @@ pub mod scaling;
 pub mod settings;
 #[cfg(test)]
 mod testing;
+mod user_data;
 pub mod vpsienode;
 
 pub use autoscaler::{Autoscaler, Ended, Options};

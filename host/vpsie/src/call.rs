@@ -37,6 +37,8 @@ pub(crate) struct Inner {
     pub(crate) now: Now,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) auth: Authenticator,
+    /// What removing a VM asks for beside the token.
+    pub(crate) account_password: RwLock<Option<SecretString>>,
     pub(crate) guards: Guards,
     pub(crate) limiter: RateLimiter,
     pub(crate) changes: watch::Sender<u64>,
@@ -71,6 +73,7 @@ impl Inner {
             now,
             observer,
             auth: Authenticator::new(),
+            account_password: RwLock::default(),
             guards: Guards::new(&settings.breaker),
             limiter: RateLimiter::new(settings.requests_per_minute, settings.burst),
             changes: watch::Sender::new(0),
@@ -92,7 +95,7 @@ impl Inner {
         path: &str,
         body: Option<Value>,
     ) -> Result<Envelope, Error> {
-        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let body = body.map_or_else(Bytes::new, |body| Bytes::from(endpoint.encoding().write(&body)));
         let attempts = if endpoint.mutating {
             1
         } else {
@@ -128,7 +131,7 @@ impl Inner {
                 endpoint,
                 path,
                 body: body.clone(),
-                content_type: "application/json",
+                content_type: endpoint.encoding().content_type(),
                 token: Some(&grant.token),
                 attempt,
             };

@@ -25,7 +25,7 @@ use crate::{Now, catalogue, wire};
 /// Client of one VPSie account. Clones share everything: token, breaker, rate limit.
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 impl Client {
@@ -210,7 +210,7 @@ impl Client {
             .await
     }
 
-    async fn read<T>(
+    pub(crate) async fn read<T>(
         &self,
         endpoint: &Endpoint,
         path: String,
@@ -221,7 +221,12 @@ impl Client {
         decode(reply.data()).map_err(|source| self.inner.unreadable(endpoint, source))
     }
 
-    async fn change(&self, endpoint: &Endpoint, path: &str, body: Option<Value>) -> Result<Value, Error> {
+    pub(crate) async fn change(
+        &self,
+        endpoint: &Endpoint,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Value, Error> {
         let reply = self.inner.call(endpoint, path, body).await?;
         // "No error, and the result is false" can mean either; what was ordered may be on its way.
         if reply.data() == &Value::Bool(false) {

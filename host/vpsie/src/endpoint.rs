@@ -2,7 +2,9 @@
 //! and how urgent it is.
 
 use http::Method;
+use serde_json::Value;
 
+use crate::client::segment;
 use crate::family::Family;
 use crate::rate_limit::Priority;
 
@@ -21,6 +23,14 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
+    /// How its body is written: one route wants a form.
+    pub(crate) fn encoding(&self) -> Encoding {
+        match self.name {
+            "plan_list" => Encoding::Form,
+            _ => Encoding::Json,
+        }
+    }
+
     /// The HTTP verb, for metrics.
     pub(crate) fn method_name(&self) -> &'static str {
         match self.method {
@@ -30,6 +40,35 @@ impl Endpoint {
             Method::DELETE => "DELETE",
             _ => "OTHER",
         }
+    }
+}
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Json,
+    Form,
+}
+
+impl Encoding {
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Form => "application/x-www-form-urlencoded",
+        }
+    }
+
+    /// Writes a body; a form takes the members of an object that are texts.
+    pub(crate) fn write(self, body: &Value) -> String {
+        let fields = match (self, body) {
+            (Self::Form, Value::Object(fields)) => fields,
+            _ => return body.to_string(),
+        };
+        let pairs = fields.iter().filter_map(|(name, value)| {
+            let value = value.as_str()?;
+            Some(format!("{}={}", segment(name), segment(value)))
+        });
+        pairs.collect::<Vec<_>>().join("&")
     }
 }
 
@@ -59,5 +98,18 @@ endpoints! {
     ADD_NODE: "node_add", Kubernetes, POST, true, Create, "adding a VPSie node";
     REMOVE_NODE: "node_remove", Kubernetes, DELETE, true, Delete, "removing a VPSie node";
     LIST_ATTACHABLE: "vm_attachable_list", Storage, GET, false, List, "listing the VPSie machines";
+    LIST_VMS: "vm_list", Vm, GET, false, List, "listing the VPSie VMs";
+    LIST_PENDING_VMS: "vm_pending_list", Vm, GET, false, List, "listing the VPSie VMs that are being made";
+    GET_VM: "vm_detail", Vm, GET, false, List, "reading the VPSie VM";
+    CREATE_VM: "vm_create", Vm, POST, true, Create, "ordering a VPSie VM";
+    DELETE_VM: "vm_delete", Vm, DELETE, true, Delete, "removing a VPSie VM";
+    START_VM: "vm_start", Vm, POST, true, Create, "starting a VPSie VM";
+    STOP_VM: "vm_stop", Vm, POST, true, Create, "stopping a VPSie VM";
+    TAG_VM: "vm_tag", Vm, POST, true, Create, "tagging a VPSie VM";
+    ATTACH_FIREWALL: "firewall_attach", Vm, POST, true, Create, "attaching a VPSie firewall group";
+    LIST_PLAN_CATEGORIES: "plan_category_list", Plans, GET, false, List, "listing the categories of VPSie plans";
+    LIST_PLANS: "plan_list", Catalogue, POST, false, List, "listing the VPSie plans";
+    LIST_PROJECTS: "project_list", Catalogue, GET, false, List, "listing the VPSie projects";
+    LIST_VPC_MEMBERS: "vpc_member_list", Catalogue, GET, false, List, "listing the VMs of a VPSie VPC";
     LIST_DATACENTERS: "datacenter_list", Catalogue, GET, false, List, "listing the VPSie datacenters";
 }

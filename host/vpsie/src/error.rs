@@ -20,6 +20,12 @@ pub enum Error {
         /// What was being done.
         doing: &'static str,
     },
+    /// The account's password, which removing a VM takes, has not been given; nothing was sent.
+    #[error("{doing}: the account's password is missing: give it as accountPassword in the VPSie secret")]
+    AccountPasswordMissing {
+        /// What was being done.
+        doing: &'static str,
+    },
     /// The credentials were refused (401, or the words for it).
     #[error("{doing}: VPSie refused the credentials: {message}")]
     Unauthorized {
@@ -130,6 +136,7 @@ impl Error {
         match self {
             Self::Configuration { .. } => "Configuration",
             Self::CredentialsMissing { .. } => "CredentialsMissing",
+            Self::AccountPasswordMissing { .. } => "AccountPasswordMissing",
             Self::Unauthorized { .. } => "Unauthorized",
             Self::Forbidden { .. } => "Forbidden",
             Self::NotFound { .. } => "NotFound",
@@ -147,7 +154,9 @@ impl Error {
     /// The value of the metric label `error_type`; one of [`ERROR_TYPES`].
     pub fn error_type(&self) -> &'static str {
         match self {
-            Self::CredentialsMissing { .. } | Self::Unauthorized { .. } => "unauthorized",
+            Self::CredentialsMissing { .. }
+            | Self::AccountPasswordMissing { .. }
+            | Self::Unauthorized { .. } => "unauthorized",
             Self::Forbidden { .. } => "forbidden",
             Self::NotFound { .. } => "not_found",
             Self::RateLimited { .. } => "rate_limited",

@@ -107,12 +107,25 @@ impl Inner {
                     return Ok(envelope);
                 }
                 refuse(Refusal {
-                    message: self.auth.scrub(&clean_message(&envelope.message)),
+                    message: self.scrub(&clean_message(&envelope.message)),
                     code: envelope.code,
                     envelope: true,
                     retry_after,
                 })
             }
+        }
+    }
+
+    /// Takes every secret known here out of a text that the server wrote.
+    fn scrub(&self, text: &str) -> String {
+        let text = self.auth.scrub(text);
+        let password = self
+            .account_password
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        match password.as_ref().map(ExposeSecret::expose_secret) {
+            Some(password) if !password.is_empty() => text.replace(password, "[secret]"),
+            _ => text,
         }
     }
 

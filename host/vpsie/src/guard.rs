@@ -153,6 +153,8 @@ impl Inner {
             Family::Auth => return self.authorise(&endpoint::AUTHENTICATE).await.map(drop),
             Family::Kubernetes => (&endpoint::LIST_CLUSTERS, "/k8s/cluster/all"),
             Family::Catalogue => (&endpoint::LIST_DATACENTERS, "/datacenter?offset=0&limit=1"),
+            Family::Plans => (&endpoint::LIST_PLAN_CATEGORIES, "/plans/category"),
+            Family::Vm => (&endpoint::LIST_VMS, "/vm"),
             Family::Storage => (&endpoint::LIST_ATTACHABLE, "/storages/vms"),
         };
         self.attempt(endpoint, path, &Bytes::new(), 1).await.map(drop)

@@ -79,6 +79,38 @@ text_id! {
     /// UUID of a virtual machine.
     VmUuid
 }
+text_id! {
+    /// UUID of a plan: the size of a VM and its price (`resourceIdentifier` in an order).
+    PlanId
+}
+text_id! {
+    /// UUID of a category of plans.
+    PlanCategoryId
+}
+text_id! {
+    /// UUID of an image of an operating system (`osIdentifier`).
+    ImageId
+}
+text_id! {
+    /// UUID of an SSH key of the account.
+    SshKeyId
+}
+text_id! {
+    /// UUID of a project.
+    ProjectId
+}
+text_id! {
+    /// UUID of a firewall group.
+    FirewallGroupId
+}
+number_id! {
+    /// Numeric id of a VPC.
+    VpcNumber
+}
+number_id! {
+    /// Numeric id of a project, as rows of VMs have it.
+    ProjectNumber
+}
 number_id! {
     /// Numeric database id of a node group: what adding a node asks for.
     GroupNumber

@@ -1,4 +1,5 @@
-//! Client of the VPSie cloud API: managed Kubernetes (clusters, groups, nodes, offers) and the lists around it.
+//! Client of the VPSie cloud API: managed Kubernetes (clusters, groups, nodes, offers), plain VMs (plans, orders,
+//! removal) and the lists around them.
 //!
 //! The layers, each a module that knows nothing of the one above:
 //! [`transport`] moves one request, [`breaker`] (one per [`family`] of the API) and [`rate_limit`] decide whether
@@ -28,6 +29,9 @@ mod roles;
 pub mod settings;
 mod token;
 pub mod transport;
+pub mod vm;
+mod vm_calls;
+mod vm_rows;
 mod wire;
 
 use std::sync::Arc;
@@ -37,7 +41,10 @@ pub use breaker::BreakerState;
 pub use client::Client;
 pub use error::Error;
 pub use family::Family;
-pub use ids::{ClusterId, DatacenterId, GroupNumber, GroupUuid, NodeUuid, OfferId, VmUuid};
+pub use ids::{
+    ClusterId, DatacenterId, FirewallGroupId, GroupNumber, GroupUuid, ImageId, NodeUuid, OfferId,
+    PlanCategoryId, PlanId, ProjectId, ProjectNumber, SshKeyId, VmUuid, VpcNumber,
+};
 pub use model::{
     AddNodeReply, AttachableVm, Cluster, ClusterDetail, CreateGroupReply, Datacenter, NodeRef, NodeRole,
     Offer, ProviderGroup, ProviderNode, RemoveNodeReply,
@@ -45,6 +52,7 @@ pub use model::{
 pub use observe::{Observer, Silent};
 pub use settings::Settings;
 pub use transport::{HttpTransport, Transport, TransportError};
+pub use vm::{NewVm, PendingVm, Plan, PlanCategory, Project, Vm, VmState, VpcMember};
 
 /// The current time, as the caller sees it: a real clock in production, a virtual one in tests.
 pub type Now = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;

@@ -1,6 +1,8 @@
 //! Everything about the API that public sources leave open, as settings with defaults, and the client's
 //! own limits. All of it can be written in a configuration file.
 
+mod vm;
+
 use std::time::Duration;
 
 use http::Uri;
@@ -47,6 +49,8 @@ pub struct Settings {
     pub breaker: BreakerSettings,
     /// How workers and control-plane nodes are told apart.
     pub roles: RoleSettings,
+    /// How VMs are ordered and removed.
+    pub vm: VmSettings,
     /// Texts (in any case) of a refusal for want of quota, whatever its HTTP status.
     pub limit_patterns: Vec<String>,
     /// Texts (in any case) of a refusal because the datacenter has no machine of the size to give.
@@ -65,8 +69,12 @@ pub struct PathPrefixes {
     pub auth: String,
     /// Managed Kubernetes.
     pub kubernetes: String,
-    /// Datacenters.
+    /// Datacenters, plans, projects.
     pub catalogue: String,
+    /// Categories of plans.
+    pub plans: String,
+    /// Virtual machines.
+    pub vm: String,
     /// The list of machines that storage can be attached to.
     pub storage: String,
 }
@@ -94,6 +102,8 @@ pub enum TokenBody {
     /// `application/x-www-form-urlencoded`
     Form,
 }
+
+pub use vm::{FlagStyle, ProjectStyle, VmSettings};
 
 /// When the circuit breaker opens and for how long.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -144,6 +154,7 @@ impl Default for Settings {
             burst: 50,
             breaker: BreakerSettings::default(),
             roles: RoleSettings::default(),
+            vm: VmSettings::default(),
             limit_patterns: [
                 "exceeds the allowed limit",
                 "quota exceeded",
@@ -179,6 +190,9 @@ impl Default for PathPrefixes {
             auth: prefix.clone(),
             kubernetes: prefix.clone(),
             catalogue: prefix.clone(),
+            // The only one that any client uses for this route.
+            plans: "/api/v2".to_owned(),
+            vm: prefix.clone(),
             storage: prefix,
         }
     }
@@ -270,16 +284,22 @@ impl Settings {
         })
     }
 
-    /// The full URL of `path` (which begins with a slash) in a part of the API.
-    pub(crate) fn url(&self, base: &Base, family: Family, path: &str) -> String {
+    /// The path prefix of a part of the API, without slashes around it.
+    pub(crate) fn prefix<'a>(&'a self, base: &'a Base, family: Family) -> &'a str {
         let own = match family {
             Family::Auth => &self.path_prefixes.auth,
             Family::Kubernetes => &self.path_prefixes.kubernetes,
             Family::Catalogue => &self.path_prefixes.catalogue,
+            Family::Plans => &self.path_prefixes.plans,
+            Family::Vm => &self.path_prefixes.vm,
             Family::Storage => &self.path_prefixes.storage,
         };
-        let prefix = base.path.as_deref().unwrap_or(own).trim_matches('/');
-        format!("{}/{prefix}{path}", base.origin)
+        base.path.as_deref().unwrap_or(own).trim_matches('/')
+    }
+
+    /// The full URL of `path` (which begins with a slash) in a part of the API.
+    pub(crate) fn url(&self, base: &Base, family: Family, path: &str) -> String {
+        format!("{}/{}{path}", base.origin, self.prefix(base, family))
     }
 }
 
@@ -291,112 +311,5 @@ fn without_user_info(url: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_url_of_a_call_follows_the_base_url_and_the_prefix_of_its_family() {
-        let own_prefixes = PathPrefixes {
-            kubernetes: "/api/v2/".to_owned(),
-            ..PathPrefixes::default()
-        };
-        let cases = [
-            (
-                "https://api.vpsie.com",
-                PathPrefixes::default(),
-                "https://api.vpsie.com/apps/v2/k8s/x",
-            ),
-            (
-                "https://api.vpsie.com/",
-                PathPrefixes::default(),
-                "https://api.vpsie.com/apps/v2/k8s/x",
-            ),
-            (
-                "https://api.vpsie.com",
-                own_prefixes.clone(),
-                "https://api.vpsie.com/api/v2/k8s/x",
-            ),
-            (
-                "https://api.vpsie.com/v2",
-                own_prefixes,
-                "https://api.vpsie.com/v2/k8s/x",
-            ),
-            (
-                "http://127.0.0.1:81/apps/v2/",
-                PathPrefixes::default(),
-                "http://127.0.0.1:81/apps/v2/k8s/x",
-            ),
-        ];
-        for (base_url, path_prefixes, expected) in cases {
-            let settings = Settings {
-                base_url: base_url.to_owned(),
-                path_prefixes,
-                ..Settings::default()
-            };
-            let base = settings.base().unwrap();
-            assert_eq!(
-                settings.url(&base, Family::Kubernetes, "/k8s/x"),
-                expected,
-                "{base_url}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_url_that_cannot_work_is_refused_by_name_without_its_password() {
-        for (base_url, words) in [
-            ("", "is not a URL"),
-            ("api.vpsie.com", "needs a scheme"),
-            ("ftp://api.vpsie.com", "must begin with https://"),
-            (
-                "https://user:hunter2@api.vpsie.com",
-                "must not contain a user name",
-            ),
-        ] {
-            let settings = Settings {
-                base_url: base_url.to_owned(),
-                ..Settings::default()
-            };
-            let message = settings.base().unwrap_err().to_string();
-            assert!(message.contains(words), "{base_url}: {message}");
-            assert!(!message.contains("hunter2"), "{message}");
-        }
-    }
-
-    #[test]
-    fn settings_that_cannot_work_are_refused_by_name() {
-        for (text, words) in [
-            (r#"{"requestsPerMinute":0}"#, "requestsPerMinute is 0"),
-            (r#"{"burst":0}"#, "burst is 0"),
-            (r#"{"readAttempts":0}"#, "readAttempts is 0"),
-            (r#"{"requestTimeout":"0s"}"#, "requestTimeout is 0s"),
-            (r#"{"breaker":{"failureRate":0}}"#, "breaker.failureRate"),
-            (r#"{"breaker":{"window":"0s"}}"#, "breaker.window"),
-            (
-                r#"{"breaker":{"openFor":"0s"}}"#,
-                "breaker.openFor is 0s; use 30s",
-            ),
-        ] {
-            let settings: Settings = serde_json::from_str(text).unwrap();
-            let message = settings.check().unwrap_err().to_string();
-            assert!(message.contains(words), "{text}: {message}");
-        }
-        assert!(Settings::default().check().is_ok());
-    }
-
-    #[test]
-    fn settings_are_read_from_a_file_and_unknown_names_are_refused() {
-        let settings: Settings = serde_json::from_str(
-            r#"{"authHeader":"both","tokenBody":"form","requestTimeout":"5s","breaker":{"openFor":"1m"}}"#,
-        )
-        .unwrap();
-        assert_eq!(settings.auth_header, AuthHeader::Both);
-        assert_eq!(settings.token_body, TokenBody::Form);
-        assert_eq!(settings.request_timeout, Duration::from_secs(5));
-        assert_eq!(settings.breaker.open_for, Duration::from_secs(60));
-        assert_eq!(settings.breaker.consecutive_failures, 5);
-        assert!(serde_json::from_str::<Settings>(r#"{"requestTimout":"5s"}"#).is_err());
-        let text = serde_json::to_string(&settings).unwrap();
-        assert_eq!(serde_json::from_str::<Settings>(&text).unwrap(), settings);
-    }
-}
+#[path = "settings_tests.rs"]
+mod tests;

@@ -4,5 +4,7 @@
 mod crashes;
 mod killed;
 mod main_path;
+mod runbooks;
 mod trouble;
+mod vms;
 mod world;

@@ -175,7 +175,7 @@ pub(crate) fn orders(stage: &Stage) -> Vec<Timestamp> {
 
 /// Names of the worker machines that VPSie has.
 pub(crate) fn machines(stage: &Stage) -> BTreeSet<String> {
-    let workers = stage.cloud.vms().into_iter().filter(|vm| vm.group.is_some());
+    let workers = stage.cloud.vms().into_iter().filter(|vm| vm.is_ordered());
     workers.map(|vm| vm.node_name).collect()
 }
 

@@ -14,9 +14,10 @@ pub use policies::{
     CostOptimization, DistributionStrategy, MultiRegion, OptimizationStrategy, ScaleDownPolicy,
     ScaleUpPolicy, SpotConfig,
 };
-pub use status::{CreationPause, GroupNode, NodeGroupStatus, OfferingHealth, ProviderGroup};
+pub use status::{CreationPause, FutilePurchase, GroupNode, NodeGroupStatus, OfferingHealth, ProviderGroup};
 
 use crate::common::{Labels, Taint, kubernetes_version_schema, labels_schema, offering_ids_schema};
+use crate::provisioner::{Provisioner, UserData};
 
 /// What a node group is.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -76,7 +77,38 @@ use crate::common::{Labels, Taint, kubernetes_version_schema, labels_schema, off
         "!has(self.desiredNodes) || (self.desiredNodes >= self.minNodes && self.desiredNodes <= self.maxNodes)",
     )
     .message("spec.desiredNodes must lie between spec.minNodes and spec.maxNodes")
-    .field_path(".desiredNodes")
+    .field_path(".desiredNodes"),
+    validation = Rule::new(
+        "(has(self.provisioner) && self.provisioner == 'VM') || (has(self.resourceIdentifier) && size(self.resourceIdentifier) > 0)",
+    )
+    .message("spec.resourceIdentifier is required: it names the VPSie Kubernetes cluster, unless spec.provisioner is VM")
+    .field_path(".resourceIdentifier"),
+    validation = Rule::new(
+        "!has(self.provisioner) || self.provisioner != 'VM' || !has(self.resourceIdentifier) || size(self.resourceIdentifier) == 0",
+    )
+    .message("spec.resourceIdentifier names a managed cluster: leave it out where spec.provisioner is VM")
+    .field_path(".resourceIdentifier"),
+    validation = Rule::new(
+        "!has(self.provisioner) || self.provisioner != 'VM' || (has(self.osImageID) && size(self.osImageID) > 0)",
+    )
+    .message("spec.osImageID is required where spec.provisioner is VM: every VM is made of an image")
+    .field_path(".osImageID"),
+    validation = Rule::new("!has(self.provisioner) || self.provisioner != 'VM' || !has(self.kubeSizeID)")
+        .message("spec.kubeSizeID is a size of managed clusters: leave it out where spec.provisioner is VM")
+        .field_path(".kubeSizeID"),
+    validation = Rule::new(
+        "!has(self.provisioner) || self.provisioner != 'VM' || !has(self.sshKeyIDs) || size(self.sshKeyIDs) <= 1",
+    )
+    .message("spec.sshKeyIDs: VPSie takes one key for a VM; give others in spec.userData")
+    .field_path(".sshKeyIDs"),
+    validation = Rule::new("!has(self.userData) || (has(self.provisioner) && self.provisioner == 'VM')")
+        .message("spec.userData is for VMs: VPSie configures nodes of managed clusters itself")
+        .field_path(".userData"),
+    validation = Rule::new(
+        "(has(self.provisioner) ? self.provisioner : 'Managed') == (has(oldSelf.provisioner) ? oldSelf.provisioner : 'Managed')",
+    )
+    .message("spec.provisioner cannot be changed: make a new group")
+    .field_path(".provisioner")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct NodeGroupSpec {
@@ -97,22 +129,30 @@ pub struct NodeGroupSpec {
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_-]+$')")
         .message("datacenterID consists of letters, digits, '_' and '-'"))]
     pub datacenter_id: String,
-    /// Identifier (UUID) of the VPSie Kubernetes cluster.
-    #[schemars(length(min = 1, max = 64))]
+    /// How VPSie makes the machines: Managed adds nodes to a Kubernetes cluster of VPSie's, VM makes plain machines
+    /// that join this cluster by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(default = "managed")]
+    pub provisioner: Option<Provisioner>,
+    /// Identifier (UUID) of the VPSie Kubernetes cluster. VMs have none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
     pub resource_identifier: String,
-    /// Id of the VPSie project. Recorded; the cluster decides the project.
+    /// Id of the VPSie project of VMs; the account's own where absent. A managed cluster decides its project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub project: Option<String>,
-    /// Offerings that nodes of this group may be made of, the best liked first.
+    /// Offerings that nodes of this group may be made of, the best liked first: Kubernetes sizes by number, name or
+    /// UUID, or plans of VMs by name or UUID.
     #[serde(rename = "offeringIDs")]
     #[schemars(schema_with = "required_offering_ids_schema")]
     pub offering_ids: Vec<String>,
-    /// Image of the operating system. VPSie chooses it for managed clusters.
+    /// Image of the operating system (UUID), which VMs need. VPSie chooses it for managed clusters.
     #[serde(rename = "osImageID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub os_image_id: Option<String>,
-    /// Version of Kubernetes, such as v1.33.2. Recorded; VPSie gives nodes the version of their cluster.
+    /// Version of Kubernetes, such as v1.33.2, for the user data of VMs. VPSie gives managed nodes the version of their
+    /// cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "kubernetes_version_schema")]
     pub kubernetes_version: Option<String>,
@@ -138,18 +178,21 @@ pub struct NodeGroupSpec {
     /// When the group may shrink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_down_policy: Option<ScaleDownPolicy>,
-    /// SSH keys. VPSie has no way to give them to managed nodes.
+    /// SSH key (UUID) of VMs. VPSie has no way to give one to managed nodes.
     #[serde(rename = "sshKeyIDs", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub ssh_key_ids: Option<Vec<String>>,
-    /// Tags. VPSie has no way to give them to managed nodes.
+    /// Tags of VMs. VPSie has no way to give them to managed nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub tags: Option<Vec<String>>,
-    /// A note for people.
+    /// A note for people; VMs carry it, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub notes: Option<String>,
+    /// What VMs are told at their first start, so that they join.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<UserData>,
     /// Number of the VPSie Kubernetes size that the first offering stands for. Where absent it is
     /// looked up in the catalogue.
     #[serde(rename = "kubeSizeID", default, skip_serializing_if = "Option::is_none")]
@@ -166,6 +209,10 @@ pub struct NodeGroupSpec {
     pub cost_optimization: Option<CostOptimization>,
 }
 
+fn managed() -> Option<Provisioner> {
+    Some(Provisioner::Managed)
+}
+
 fn required_offering_ids_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let mut schema = offering_ids_schema(generator);
     schema.insert("minItems".to_owned(), 1.into());
@@ -173,6 +220,28 @@ fn required_offering_ids_schema(generator: &mut schemars::SchemaGenerator) -> sc
 }
 
 impl NodeGroupSpec {
+    /// How VPSie makes the machines (default Managed).
+    pub fn provisioner_or_default(&self) -> Provisioner {
+        self.provisioner.unwrap_or_default()
+    }
+
+    /// Whether the machines are plain VMs.
+    pub fn is_vm(&self) -> bool {
+        self.provisioner_or_default() == Provisioner::VM
+    }
+
+    /// What VPSie's limit of machines is counted for.
+    pub fn quota_scope(&self) -> &str {
+        self.provisioner_or_default()
+            .quota_scope(&self.resource_identifier)
+    }
+
+    /// Which catalogue its offerings are of.
+    pub fn market(&self) -> String {
+        self.provisioner_or_default()
+            .market(&self.datacenter_id, self.os_image_id.as_deref())
+    }
+
     /// Whether the group may grow by itself.
     pub fn scale_up_enabled(&self) -> bool {
         self.scale_up_policy
@@ -225,11 +294,15 @@ impl NodeGroupSpec {
         };
         let text = |value: &Option<String>| value.as_ref().is_some_and(|v| !v.is_empty());
         let list = |value: &Option<Vec<String>>| value.as_ref().is_some_and(|v| !v.is_empty());
-        check(text(&self.project), "spec.project");
-        check(text(&self.os_image_id), "spec.osImageID");
-        check(text(&self.kubernetes_version), "spec.kubernetesVersion");
-        check(list(&self.ssh_key_ids), "spec.sshKeyIDs");
-        check(list(&self.tags), "spec.tags");
+        let managed = !self.is_vm();
+        check(managed && text(&self.project), "spec.project");
+        check(managed && text(&self.os_image_id), "spec.osImageID");
+        check(
+            managed && text(&self.kubernetes_version),
+            "spec.kubernetesVersion",
+        );
+        check(managed && list(&self.ssh_key_ids), "spec.sshKeyIDs");
+        check(managed && list(&self.tags), "spec.tags");
         check(
             self.spot_config.as_ref().is_some_and(|s| s.enabled == Some(true)),
             "spec.spotConfig",

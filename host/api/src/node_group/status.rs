@@ -36,6 +36,9 @@ pub struct NodeGroupStatus {
     /// Nothing is ordered for a while, because VPSie's quota is used up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation_pause: Option<CreationPause>,
+    /// Purchases that did not help, for as long as a pod waits that they were for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub futile_purchases: Vec<FutilePurchase>,
     /// Conditions, unique by type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -107,6 +110,18 @@ pub struct CreationPause {
     pub until: Time,
     /// VPSie's words.
     pub message: String,
+}
+
+/// Nodes that came and stood idle while the pods that they were for wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FutilePurchase {
+    /// Since when they were there and idle.
+    pub idle_since: Time,
+    /// Uids of the pods, 64 at most.
+    pub pods: Vec<String>,
+    /// VPSieNodes that were bought, 64 at most.
+    pub nodes: Vec<String>,
 }
 
 /// One node of the group.

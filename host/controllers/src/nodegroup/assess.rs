@@ -1,9 +1,12 @@
 //! How a NodeGroup stands: a pure function of its spec, its nodes and what VPSie says.
 
 use super::provider::ProviderView;
+use crate::futile::{Blocked, LIMIT};
 use crate::runtime::metrics::{GroupSizes, PhaseSize};
 use autoscaler_api::conditions::{self, ConditionStatus, ConditionUpdate, reasons, set, types};
-use autoscaler_api::node_group::{CreationPause, GroupNode, NodeGroupStatus, OfferingHealth, ProviderGroup};
+use autoscaler_api::node_group::{
+    CreationPause, FutilePurchase, GroupNode, NodeGroupStatus, OfferingHealth, ProviderGroup,
+};
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_api::{NodeGroup, VPSieNode, labels};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -35,6 +38,9 @@ pub(super) struct Facts<'a> {
     pub(super) credentials: &'a CredentialsStatus,
     pub(super) offering_health: Vec<OfferingHealth>,
     pub(super) creation_pause: Option<CreationPause>,
+    pub(super) futile_purchases: Vec<FutilePurchase>,
+    /// Pods for which nothing more is bought now.
+    pub(super) futile: Option<Blocked>,
     pub(super) now: jiff::Timestamp,
 }
 
@@ -78,6 +84,7 @@ pub(super) fn assess(facts: &Facts<'_>) -> Assessment {
     status.nodes = nodes.iter().map(|node| group_node(node)).collect();
     status.offering_health = facts.offering_health.clone();
     status.creation_pause = facts.creation_pause.clone();
+    status.futile_purchases = facts.futile_purchases.clone();
     note_times(&mut status, nodes);
     note_provider_groups(&mut status, nodes);
 
@@ -140,6 +147,19 @@ pub(super) fn assess(facts: &Facts<'_>) -> Assessment {
     for seen in provider.conditions() {
         update(seen.type_, seen.status, seen.reason, seen.message);
     }
+    let futile_text = facts.futile.as_ref().map(futile_text);
+    update(
+        types::PURCHASES_FUTILE,
+        futile_text.is_some().into(),
+        if futile_text.is_some() {
+            reasons::FUTILE_PURCHASES
+        } else {
+            reasons::PURCHASES_HELP
+        },
+        futile_text
+            .clone()
+            .unwrap_or_else(|| "no pod waits for which nodes were bought in vain".to_owned()),
+    );
     let unsupported = group.spec.unsupported_fields();
     if unsupported.is_empty() {
         conditions::remove(&mut status.conditions, types::UNSUPPORTED_FIELDS);
@@ -170,6 +190,11 @@ pub(super) fn assess(facts: &Facts<'_>) -> Assessment {
     }) {
         news.push((reasons::QUOTA_EXCEEDED.to_owned(), text));
     }
+    if let Some(text) = futile_text.filter(|text| {
+        before(types::PURCHASES_FUTILE).and_then(|condition| condition.message.as_ref()) != Some(text)
+    }) {
+        news.push((reasons::FUTILE_PURCHASES.to_owned(), text));
+    }
     let size = |count: i32| i64::from(count);
     Assessment {
         sizes: GroupSizes {
@@ -186,11 +211,25 @@ pub(super) fn assess(facts: &Facts<'_>) -> Assessment {
     }
 }
 
+fn futile_text(blocked: &Blocked) -> String {
+    let until = jiff::Timestamp::from_millisecond(blocked.until_ms).unwrap_or_default();
+    format!(
+        "{} pods wait although nodes came for them {LIMIT} times and stood idle; nothing is bought for them until {until}, \
+         or until reconcile-trigger asks for another try",
+        blocked.pods
+    )
+}
+
 /// The group's own trouble: what its newest failed node says.
 fn failure(nodes: &[Arc<VPSieNode>]) -> Option<Trouble> {
+    let reason = |node: &VPSieNode| node.status.as_ref().and_then(|status| status.reason.clone());
+    // One that waits for its user data is no better than one that failed: an operator must do something.
+    let stuck = |node: &VPSieNode| {
+        node.phase() == Phase::Failed || reason(node).as_deref() == Some(reasons::USER_DATA_INVALID)
+    };
     let failed = nodes
         .iter()
-        .filter(|node| node.phase() == Phase::Failed && node.metadata.deletion_timestamp.is_none());
+        .filter(|node| stuck(node) && node.metadata.deletion_timestamp.is_none());
     let newest = failed.max_by_key(|node| node.metadata.creation_timestamp.as_ref().map(|time| time.0))?;
     let status = newest.status.as_ref()?;
     let message = status
@@ -199,6 +238,7 @@ fn failure(nodes: &[Arc<VPSieNode>]) -> Option<Trouble> {
         .unwrap_or_else(|| "a node could not be provisioned".to_owned());
     let reason = match status.reason.as_deref() {
         Some(reasons::CAPACITY_LIMIT_REACHED) => reasons::CLUSTER_CAPACITY_LIMIT_REACHED,
+        Some(reasons::USER_DATA_INVALID) => reasons::USER_DATA_INVALID,
         _ => reasons::NODE_PROVISIONING_FAILED,
     };
     Some(Trouble::new(reason, format!("{}: {message}", newest.name_any())))

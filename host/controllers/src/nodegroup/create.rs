@@ -24,8 +24,9 @@ pub(crate) fn new_vpsie_node(group: &NodeGroup, new: NewNode) -> VPSieNode {
     let spec = VPSieNodeSpec {
         node_group_name: group.name_any(),
         instance_type: new.offering,
-        kube_size_id: Some(new.size),
+        kube_size_id: Some(new.size).filter(|_| !group.spec.is_vm()),
         datacenter_id: group.spec.datacenter_id.clone(),
+        provisioner: group.spec.provisioner,
         resource_identifier: group.spec.resource_identifier.clone(),
         creation_reason: Some(new.reason),
         project: group.spec.project.clone().filter(|project| !project.is_empty()),

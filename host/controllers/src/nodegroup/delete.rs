@@ -51,7 +51,7 @@ impl NodeGroups {
             .status
             .as_ref()
             .is_some_and(|status| status.last_scale_up_time.is_some());
-        if ours.is_empty() && !wanted_nodes {
+        if group.spec.is_vm() || (ours.is_empty() && !wanted_nodes) {
             return Ok(());
         }
         let cluster = ClusterId::new(&group.spec.resource_identifier);

@@ -16,6 +16,7 @@ use crate::health::Place;
 use crate::runtime::events::EventType;
 use crate::runtime::queue::{Next, Queue};
 use crate::settings::Pace;
+use crate::user_data;
 use assess::{Facts, Trouble, assess};
 use autoscaler_api::conditions::reasons;
 use autoscaler_api::labels;
@@ -105,6 +106,7 @@ impl NodeGroups {
             return;
         }
         self.ctx.catalogue.forget_failures(group);
+        self.ctx.futile.lock().forget();
         for node in self.ctx.index.vpsie_nodes_of(key) {
             self.nodes.wake(ObjectKey::of(&*node));
         }
@@ -134,7 +136,7 @@ impl NodeGroups {
             }
             _ => Trouble::new(reasons::VPSIE_API_ERROR, error.to_string()),
         };
-        let offered = match self.ctx.catalogue.offerings(&spec.datacenter_id).await {
+        let offered = match self.ctx.catalogue.offerings(spec).await {
             Ok(offered) => offered,
             Err(error) => {
                 return Some(api_trouble(
@@ -145,7 +147,7 @@ impl NodeGroups {
             }
         };
         let inputs = Inputs {
-            offerings: [(spec.datacenter_id.clone(), offered.to_vec())].into(),
+            offerings: [(spec.market(), offered.to_vec())].into(),
             ..Inputs::default()
         };
         let unknown: Vec<&str> = spec
@@ -158,7 +160,7 @@ impl NodeGroups {
             let known: Vec<String> = offered.iter().map(|offering| offering.names.join("/")).collect();
             let message = format!(
                 "spec.offeringIDs: datacenter {} does not offer {}; it offers {}",
-                spec.datacenter_id,
+                spec.market(),
                 unknown.join(", "),
                 if known.is_empty() {
                     "nothing".to_owned()
@@ -167,6 +169,15 @@ impl NodeGroups {
                 }
             );
             return Some(Trouble::new(reasons::UNKNOWN_OFFERING, message));
+        }
+        if let Some(data) = &spec.user_data
+            && let Err(problem) = user_data::check(&data.template)
+        {
+            let message = format!("spec.userData.template: {problem}");
+            return Some(Trouble::new(reasons::USER_DATA_INVALID, message));
+        }
+        if spec.is_vm() {
+            return None;
         }
         let cluster = ClusterId::new(&spec.resource_identifier);
         match self.ctx.catalogue.cluster(&cluster, self.pace.resync).await {
@@ -200,7 +211,7 @@ impl NodeGroups {
             .as_ref()
             .filter(|name| group.spec.offering_ids.contains(name));
         let catalogue = &self.ctx.catalogue;
-        if catalogue.quota_pause(&group.spec.resource_identifier).is_some() {
+        if catalogue.quota_pause(group.spec.quota_scope()).is_some() {
             return Ok(());
         }
         let inputs = Inputs {
@@ -298,7 +309,7 @@ impl NodeGroups {
                 .as_ref()
                 .is_some_and(|status| status.creation_requested_at.is_some());
             let catalogue = &self.ctx.catalogue;
-            let paused = catalogue.quota_pause(&node.spec.resource_identifier);
+            let paused = catalogue.quota_pause(node.spec.quota_scope());
             let rests = paused
                 .map(|pause| pause.until)
                 .max(catalogue.rests_until(&Place::of(node)));
@@ -342,6 +353,11 @@ impl NodeGroups {
         trouble: Option<&Trouble>,
     ) -> Result<(), Error> {
         let (offering_health, creation_pause) = self.ctx.catalogue.health_status(group);
+        let now = (self.ctx.now)();
+        let (futile_purchases, futile) = {
+            let futile = self.ctx.futile.lock();
+            (futile.status(key), futile.blocked_in(key, now.as_millisecond()))
+        };
         let facts = Facts {
             group,
             nodes,
@@ -350,7 +366,9 @@ impl NodeGroups {
             credentials: &self.ctx.vpsie.credentials_status(),
             offering_health,
             creation_pause,
-            now: (self.ctx.now)(),
+            futile_purchases,
+            futile,
+            now,
         };
         let assessment = assess(&facts);
         self.ctx

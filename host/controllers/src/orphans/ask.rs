@@ -1,6 +1,6 @@
 //! One look from outside the controller, for `vpsie-autoscaler orphans`.
 
-use super::{Facts, Orphan, clusters, find};
+use super::{Facts, Orphan, VmFacts, any_vms, clusters, find, find_vms};
 use crate::error::Error;
 use autoscaler_api::{NodeGroup, VPSieNode};
 use k8s_openapi::api::core::v1::Node;
@@ -33,6 +33,14 @@ pub async fn ask(kubernetes: &Client, vpsie: &vpsie_client::Client) -> Result<Ve
             records: &records,
             groups: &groups,
             node: &|name| nodes.get(name).cloned(),
+        }));
+    }
+    if any_vms(&groups, &records) {
+        let listed = vpsie.list_vms(None).await;
+        orphans.extend(find_vms(&VmFacts {
+            listed: &listed.map_err(Error::vpsie("listing the VMs"))?,
+            records: &records,
+            groups: &groups,
         }));
     }
     Ok(orphans)

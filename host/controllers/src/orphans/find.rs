@@ -66,7 +66,7 @@ pub fn find(facts: &Facts<'_>) -> Vec<Orphan> {
         .records
         .iter()
         .map(AsRef::as_ref)
-        .filter(|record| of_cluster(&record.spec.resource_identifier))
+        .filter(|record| !record.spec.is_vm() && of_cluster(&record.spec.resource_identifier))
         .collect();
     let orphan = |kind, name: String, what: String| Orphan {
         kind,
@@ -139,7 +139,7 @@ fn labelled<'a>(
 }
 
 /// Whether the record has a machine that VPSie must list. One on its way out may have lost it already.
-fn expects_machine(record: &VPSieNode) -> bool {
+pub(super) fn expects_machine(record: &VPSieNode) -> bool {
     let known = record.provider_identifier().is_some() || record.node_name().is_some();
     let has = matches!(record.phase(), Phase::Provisioned | Phase::Joining | Phase::Ready);
     known && has && record.metadata.deletion_timestamp.is_none()

@@ -1,17 +1,20 @@
 //! Orphans: machines of ours without a VPSieNode, and VPSieNodes without their machine. They are looked for every
 //! [`Pace::resync`], believed when they have stayed for [`BELIEVED_AFTER`], and reported; they are removed only
-//! where `globalSettings.removeOrphans` allows it, and machines only where a label of ours on their Node proves
-//! whose they are.
+//! where `globalSettings.removeOrphans` allows it, and machines only where a label of ours on their Node, or the notes
+//! of a VM, prove whose they are.
 //!
 //! Removing a machine is writing its VPSieNode again, with the machine's identifier in it, and deleting that: the
 //! node is drained and given back as any other. If the process ends in between, the machine has a record again.
 
 mod ask;
 mod find;
+mod vms;
 
 pub use ask::ask;
 pub use find::{Facts, Kind, Orphan, find};
+pub use vms::{VmFacts, find_vms};
 
+use crate::catalogue::Vms;
 use crate::context::Context;
 use crate::error::Error;
 use crate::runtime::chain;
@@ -42,11 +45,16 @@ pub(crate) struct Orphans {
     reported: BTreeSet<Orphan>,
 }
 
-/// What one look at one VPSie cluster brought.
+/// What one look at one of VPSie's lists brought.
 struct Look {
-    cluster: ClusterId,
-    listed: Arc<ClusterDetail>,
+    listed: Listed,
     orphans: Vec<Orphan>,
+}
+
+/// The list that a look was at.
+enum Listed {
+    Cluster(ClusterId, Arc<ClusterDetail>),
+    Vms(Arc<Vms>),
 }
 
 impl Orphans {
@@ -75,7 +83,7 @@ impl Orphans {
         }
     }
 
-    /// One look at every VPSie cluster that a NodeGroup or a VPSieNode names.
+    /// One look at every VPSie cluster that a NodeGroup or a VPSieNode names, and at the VMs where there are any.
     async fn looks(&self) -> Result<Vec<Look>, Error> {
         let (groups, records) = (self.ctx.index.node_groups(), self.ctx.index.vpsie_nodes());
         let node = |name: &str| self.ctx.index.node(name);
@@ -98,8 +106,20 @@ impl Orphans {
                 node: &node,
             });
             looks.push(Look {
-                cluster,
-                listed,
+                listed: Listed::Cluster(cluster, listed),
+                orphans,
+            });
+        }
+        if any_vms(&groups, &records) {
+            let listed = self.ctx.catalogue.vms(self.pace.provider_poll).await;
+            let listed = listed.map_err(Error::vpsie("listing the VMs"))?;
+            let orphans = find_vms(&VmFacts {
+                listed: &listed.listed,
+                records: &records,
+                groups: &groups,
+            });
+            looks.push(Look {
+                listed: Listed::Vms(listed),
                 orphans,
             });
         }
@@ -186,12 +206,19 @@ impl Orphans {
     async fn remove(&self, look: &Look, orphan: &Orphan) -> Result<(), Error> {
         match orphan.kind {
             Kind::Machine => {
-                let row = look.listed.nodes.iter().find(|row| row.hostname == orphan.name);
-                let node = self.ctx.index.node(&orphan.name.to_lowercase());
-                match row.zip(node) {
-                    Some((row, node)) => self.give_back(&look.cluster, row, &node).await,
-                    None => Ok(()),
-                }
+                let record = match &look.listed {
+                    Listed::Cluster(cluster, listed) => {
+                        let row = listed.nodes.iter().find(|row| row.hostname == orphan.name);
+                        let node = self.ctx.index.node(&orphan.name.to_lowercase());
+                        row.zip(node)
+                            .and_then(|(row, node)| record_of(cluster, row, &node))
+                    }
+                    Listed::Vms(vms) => {
+                        let vm = vms.listed.iter().find(|vm| vm.hostname == orphan.name);
+                        vm.and_then(|vm| vms::record_of(vm, &self.ctx.index.node_groups()))
+                    }
+                };
+                self.give_back(&orphan.name, record).await
             }
             Kind::Record => {
                 let Some(record) = key_of(&orphan.name).and_then(|key| self.ctx.index.vpsie_node(&key))
@@ -206,10 +233,10 @@ impl Orphans {
     }
 
     /// Writes the record of a machine again, and deletes it.
-    async fn give_back(&self, cluster: &ClusterId, row: &ProviderNode, node: &Node) -> Result<(), Error> {
-        let Some(record) = record_of(cluster, row, node) else {
+    async fn give_back(&self, machine: &str, record: Option<VPSieNode>) -> Result<(), Error> {
+        let Some(record) = record else {
             tracing::warn!(
-                machine = row.hostname,
+                machine,
                 "the orphan stays: VPSie or its Node do not tell enough of it"
             );
             return Ok(());
@@ -218,7 +245,7 @@ impl Orphans {
         let api: Api<VPSieNode> = Api::namespaced(self.ctx.effects.clone(), &namespace);
         let created = api.create(&PostParams::default(), &record).await;
         let created = created.map_err(Error::kubernetes("writing the VPSieNode of an orphan"))?;
-        tracing::info!(machine = row.hostname, vpsienode = %created.name_any(), "orphan: giving it back");
+        tracing::info!(machine, vpsienode = %created.name_any(), "orphan: giving it back");
         self.delete(&created).await
     }
 
@@ -263,11 +290,20 @@ pub fn clusters(
     groups: &[Arc<autoscaler_api::NodeGroup>],
     records: &[Arc<VPSieNode>],
 ) -> BTreeSet<ClusterId> {
-    let of_groups = groups.iter().map(|group| group.spec.resource_identifier.as_str());
+    let of_groups = groups
+        .iter()
+        .filter(|group| !group.spec.is_vm())
+        .map(|group| group.spec.resource_identifier.as_str());
     let of_records = records
         .iter()
+        .filter(|record| !record.spec.is_vm())
         .map(|record| record.spec.resource_identifier.as_str());
     of_groups.chain(of_records).map(ClusterId::new).collect()
+}
+
+/// Whether there are groups or records of plain VMs.
+pub fn any_vms(groups: &[Arc<autoscaler_api::NodeGroup>], records: &[Arc<VPSieNode>]) -> bool {
+    groups.iter().any(|group| group.spec.is_vm()) || records.iter().any(|record| record.spec.is_vm())
 }
 
 fn key_of(name: &str) -> Option<ObjectKey> {

@@ -23,13 +23,13 @@ const PARALLEL_WRITES: usize = 16;
 const HOURS_PER_MONTH: u64 = 730;
 
 impl Scaling {
-    /// Creates the VPSieNodes of a growth plan.
+    /// Creates the VPSieNodes of a growth plan: their groups and keys.
     pub(super) async fn buy(
         &self,
         snapshot: &Snapshot,
         plan: &Plan<Checked>,
         waiting_since: Option<jiff::Timestamp>,
-    ) -> Result<Vec<ObjectKey>, Error> {
+    ) -> Result<Vec<(ObjectKey, ObjectKey)>, Error> {
         let mut objects = Vec::new();
         for action in plan.actions() {
             let Action::Buy {
@@ -67,11 +67,12 @@ impl Scaling {
         let client = &self.ctx.effects;
         let create = |object: VPSieNode| async move {
             let key = ObjectKey::of(&object);
+            let group = ObjectKey::new(&key.namespace, &object.spec.node_group_name);
             let api: Api<VPSieNode> = Api::namespaced(client.clone(), &key.namespace);
             let created = api.create(&PostParams::default(), &object).await;
             created.map_err(Error::kubernetes("creating a VPSieNode"))?;
             crash::at(Step::RecordCreated);
-            Ok(key)
+            Ok((group, key))
         };
         stream::iter(objects)
             .map(create)

@@ -2,13 +2,12 @@
 
 use super::ask::{self, Asked};
 use super::deciders::Deciders;
-use super::futile::{Arrival, LIMIT as FUTILE_LIMIT};
 use super::notices::{NOT_TRIGGERED, TRIGGERED};
 use super::partition::{Partition, partitions};
 use super::{LOOK_AGAIN, Outcome, Scaling, shadow};
 use crate::context::Context;
+use crate::futile::{Arrival, LIMIT as FUTILE_LIMIT};
 use crate::observe::{ActionText, DecisionRecord, Failed};
-use autoscaler_api::labels;
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_cluster::ObjectKey;
 use autoscaler_core::decision::{
@@ -18,7 +17,6 @@ use autoscaler_core::decision::{
 use autoscaler_core::model::{ClassId, GroupId, NodeId, PodId, Snapshot};
 use autoscaler_core::packing::{Placement, WhatIf, place_pending};
 use autoscaler_policy::record::{Round, Subject};
-use kube::ResourceExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -45,7 +43,9 @@ impl Scaling {
     pub(super) async fn grow(&mut self) -> Outcome {
         if self.ctx.index.pod_counts().1 == 0 {
             self.last = None;
-            self.futile.forget();
+            if self.ctx.futile.lock().forget() {
+                self.ctx.futile.changed();
+            }
             self.ctx.metrics.waiting_pods(0, 0);
             self.ctx.metrics.futile_pods(0);
             return Ok(());
@@ -97,43 +97,54 @@ impl Scaling {
         }
         let rounds = std::mem::take(&mut growth.rounds);
         let aside = growth.blocked.clone();
+        let nodes: Vec<ObjectKey> = created.iter().map(|(_, node)| node.clone()).collect();
         self.keep(
             Subject::Growth,
             &snapshot,
             aside,
             rounds,
-            &created,
+            &nodes,
             bought.as_ref().err(),
         );
         bought?;
         if !created.is_empty() {
-            let uid = |(pod, _): &(PodId, NodeId)| snapshot.pods[*pod as usize].uid.clone();
-            let pods = growth.placed.iter().map(uid).collect();
-            self.futile.ordered(pods, created.clone());
+            self.note_bought(&snapshot, &growth, &created);
         }
         let answers = answers(&snapshot, &growth);
         self.notices.publish(&self.ctx, &snapshot, &answers);
         // Everything is done that was decided: a shadow may take its time.
         Self::compute(|| shadow::growth(&self.ctx, &deciders, &snapshot, &futile, &growth));
-        if !created.is_empty() {
-            self.echo(&created).await;
+        if !nodes.is_empty() {
+            self.echo(&nodes).await;
         }
         Ok(())
     }
 }
 
 impl Scaling {
+    /// Remembers which pods of which group the new nodes are for.
+    fn note_bought(&self, snapshot: &Snapshot, growth: &Growth, created: &[(ObjectKey, ObjectKey)]) {
+        let mut pods: BTreeMap<ObjectKey, BTreeSet<String>> = BTreeMap::new();
+        for (pod, node) in &growth.placed {
+            let Some(template) = growth.placement.state().imagined(*node) else {
+                continue;
+            };
+            let group = &snapshot.groups[snapshot.templates[template as usize].group as usize];
+            let uid = snapshot.pods[*pod as usize].uid.clone();
+            pods.entry(ObjectKey::new(&group.namespace, &group.name))
+                .or_default()
+                .insert(uid);
+        }
+        let mut futile = self.ctx.futile.lock();
+        for (group, pods) in pods {
+            let own = created.iter().filter(|(of, _)| *of == group);
+            let nodes = own.map(|(_, node)| node.clone()).collect();
+            futile.ordered(group, pods, nodes);
+        }
+    }
+
     /// Waiting pods for which nodes came again and again without helping.
     fn futile_pods(&mut self, snapshot: &Snapshot) -> BTreeSet<PodId> {
-        let groups = self.ctx.index.node_groups();
-        let triggers: Vec<Option<String>> = groups
-            .iter()
-            .map(|group| labels::reconcile_trigger(group.annotations()).map(str::to_owned))
-            .collect();
-        if self.triggers != triggers {
-            self.triggers = triggers;
-            self.futile.forget();
-        }
         let waiting = || (0..).zip(&snapshot.pods);
         let uids: BTreeSet<&str> = waiting().map(|(_, pod)| pod.uid.as_str()).collect();
         let idle: BTreeMap<&str, bool> = snapshot
@@ -149,12 +160,16 @@ impl Scaling {
             },
             Some(_) => Arrival::Coming,
         };
-        self.futile
-            .look(snapshot.now_ms, |pod| uids.contains(pod), arrival);
+        let mut futile = self.ctx.futile.lock();
+        let news = futile.look(snapshot.now_ms, |pod| uids.contains(pod), arrival);
         let blocked: BTreeSet<PodId> = waiting()
-            .filter(|(_, pod)| self.futile.blocks(&pod.uid, snapshot.now_ms))
+            .filter(|(_, pod)| futile.blocks(&pod.uid, snapshot.now_ms).is_some())
             .map(|(id, _)| id)
             .collect();
+        drop(futile);
+        if news {
+            self.ctx.futile.changed();
+        }
         self.ctx.metrics.futile_pods(blocked.len());
         blocked
     }

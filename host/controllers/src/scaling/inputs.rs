@@ -28,7 +28,7 @@ pub(crate) fn inputs(ctx: &Context, settings: &Settings) -> Inputs {
 fn holds(ctx: &Context) -> BTreeMap<ObjectKey, (String, String)> {
     let groups = ctx.index.node_groups().into_iter();
     let held = groups.filter_map(|group| {
-        let pause = ctx.catalogue.quota_pause(&group.spec.resource_identifier)?;
+        let pause = ctx.catalogue.quota_pause(group.spec.quota_scope())?;
         let text = format!(
             "quota exceeded: {}; next try at {}",
             pause.last.message, pause.until

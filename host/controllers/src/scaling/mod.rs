@@ -6,7 +6,6 @@
 mod ask;
 mod deciders;
 mod execute;
-mod futile;
 mod growth;
 mod inputs;
 mod notices;
@@ -40,9 +39,6 @@ pub struct Scaling {
     pace: Pace,
     notices: Notices,
     told: ask::Told,
-    futile: futile::Futile,
-    /// The reconcile triggers of all groups: another one is an operator who asks for another try.
-    triggers: Vec<Option<String>>,
     /// What the last growth decision was a function of: an equal snapshot gives an equal decision.
     last: Option<(Instant, Arc<Snapshot>)>,
 }
@@ -54,8 +50,6 @@ impl Scaling {
             pace,
             notices: Notices::default(),
             told: ask::Told::default(),
-            futile: futile::Futile::default(),
-            triggers: Vec::new(),
             last: None,
         }
     }

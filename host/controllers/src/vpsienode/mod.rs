@@ -16,11 +16,15 @@ mod fallback;
 mod join;
 mod ledger;
 mod order;
+mod outcome;
 mod rest;
 mod terminate;
+mod vm;
 
-pub(crate) use order::{WAITING_SINCE, provider_group_name};
+pub(crate) use order::provider_group_name;
+pub(crate) use outcome::WAITING_SINCE;
 pub(crate) use terminate::is_machine_of;
+pub(crate) use vm::{is_machine_of as is_vm_of, owner_in_notes};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -40,10 +44,11 @@ use kube::{Resource, ResourceExt};
 use ledger::Ledgers;
 use parking_lot::Mutex;
 use rest::Rests;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use vpsie_client::ClusterId;
+use tokio::time::Instant;
+use vpsie_client::{ClusterId, VmUuid};
 
 /// Reason of a record whose order did not go through.
 const ORDER_LOST: &str = "OrderLost";
@@ -57,6 +62,8 @@ pub struct VpsieNodes {
     ledgers: Ledgers,
     /// Records, by uid, for whose machine this process has asked VPSie to remove it.
     asked: Mutex<BTreeSet<String>>,
+    /// VMs that this process has asked VPSie to remove, and when.
+    asked_vms: Mutex<BTreeMap<VmUuid, Instant>>,
     rests: Rests,
     pub queue: Arc<Queue<ObjectKey>>,
 }
@@ -68,6 +75,7 @@ impl VpsieNodes {
             pace,
             ledgers: Ledgers::default(),
             asked: Mutex::default(),
+            asked_vms: Mutex::default(),
             rests: Rests::default(),
             queue: Arc::new(Queue::new()),
         }
@@ -99,14 +107,23 @@ impl VpsieNodes {
             self.add_finalizer(node).await?;
             return Ok(Next::After(AFTER_CONFLICT));
         }
+        let is_vm = node.spec.is_vm();
         match node.phase() {
             // A record that knows its machine but lost its status (a restored backup) is adopted, never ordered.
             Phase::Pending if node.provider_identifier().is_some() => self.adopt(node).await,
+            Phase::Pending if is_vm => self.order_vm(key, node).await,
+            Phase::Provisioning if is_vm => self.look_for_vm(key, node).await,
             Phase::Pending if was_ordered_before(node) => self.take_over(node).await,
             Phase::Pending => self.order(key).await,
             Phase::Provisioning => self.look(key, node).await,
             Phase::Provisioned | Phase::Joining => self.join(key, node).await,
-            Phase::Ready => self.watch_ready(node).await,
+            Phase::Ready => {
+                let next = self.watch_ready(node).await;
+                if is_vm {
+                    self.watch_doubles(node).await?;
+                }
+                next
+            }
             // The group deletes what failed; a phase of leaving without a deletion is nobody's doing.
             Phase::Failed | Phase::Terminating | Phase::Deleting => Ok(Next::Done),
         }
@@ -127,7 +144,7 @@ impl VpsieNodes {
     /// The VPSieNodes of the same VPSie cluster.
     fn of_cluster(&self, cluster: &ClusterId) -> Vec<Arc<VPSieNode>> {
         let mut nodes = self.ctx.index.vpsie_nodes();
-        nodes.retain(|node| node.spec.resource_identifier == cluster.as_str());
+        nodes.retain(|node| !node.spec.is_vm() && node.spec.resource_identifier == cluster.as_str());
         nodes
     }
 
@@ -247,7 +264,7 @@ impl VpsieNodes {
         // While the quota pauses everything, no offering is to blame.
         let catalogue = &self.ctx.catalogue;
         let quota = reason == reasons::CAPACITY_LIMIT_REACHED
-            && catalogue.quota_pause(&node.spec.resource_identifier).is_some();
+            && catalogue.quota_pause(node.spec.quota_scope()).is_some();
         if !quota {
             catalogue.purchase_failed(&Place::of(node), reason, &message);
         }

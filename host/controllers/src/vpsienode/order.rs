@@ -1,7 +1,8 @@
 //! Ordering a machine: intent first, then one request, then looking until it is listed.
 
 use super::claim::{Order, identity};
-use super::{ORDER_LOST, VpsieNodes, condition, provision_error};
+use super::outcome::is_unknown;
+use super::{ORDER_LOST, VpsieNodes, condition};
 use crate::crash::{self, Step};
 use crate::error::Error;
 use crate::runtime::queue::Next;
@@ -10,13 +11,9 @@ use autoscaler_api::conditions::{self, reasons, types};
 use autoscaler_api::vpsie_node::{NodeResources, Phase, VPSieNodeStatus};
 use autoscaler_cluster::{ObjectKey, Offering};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use vpsie_client::{ClusterDetail, ClusterId, GroupNumber, OfferId, ProviderNode};
-
-/// Annotation on VPSieNodes: since when the first of the pods waits that it was ordered for (RFC 3339).
-pub(crate) const WAITING_SINCE: &str = "autoscaler.vpsie.com/waiting-since";
 
 /// The provider's groups change only when we create one.
 const GROUPS_MAX_AGE: Duration = Duration::from_secs(60);
@@ -124,91 +121,18 @@ impl VpsieNodes {
             accepted: false,
         };
         ledger.ordered(order.clone());
-        if let Some(since) = intent
-            .annotations()
-            .get(WAITING_SINCE)
-            .and_then(|text| text.parse::<jiff::Timestamp>().ok())
-        {
-            self.ctx
-                .metrics
-                .scale_up_reaction(now.duration_since(since).try_into().unwrap_or_default());
-        }
-        match self.ctx.vpsie.add_node(&cluster, number).await {
+        self.note_reaction(&intent, now);
+        let result = self.ctx.vpsie.add_node(&cluster, number).await;
+        match &result {
             Ok(_) => {
-                crash::at(Step::Ordered);
-                self.rests.over(key);
                 order.accepted = true;
                 ledger.ordered(order);
-                self.ctx.catalogue.order_accepted(cluster.as_str());
-                let now = (self.ctx.now)();
-                self.write_status(&intent, |status| {
-                    status.creation_accepted_at = Some(Time(now));
-                    conditions::remove(&mut status.conditions, types::PROVISION_ERROR);
-                })
-                .await?;
-                crash::at(Step::AcceptanceWritten);
-                Ok(Next::After(self.pace.provider_poll))
             }
-            Err(error)
-                if error.is_outcome_unknown() || matches!(error, vpsie_client::Error::Decode { .. }) =>
-            {
-                tracing::warn!(vpsienode = %key, reason = error.reason(), "provisioning: {error}; looking before ordering again");
-                let now = (self.ctx.now)();
-                self.write_status(&intent, |status| {
-                    provision_error(status, error.reason(), error.to_string(), now)
-                })
-                .await?;
-                Ok(Next::After(self.pace.provider_poll))
-            }
-            Err(error) => {
-                ledger.forget(key);
-                let definite = !error.is_temporary()
-                    && !matches!(
-                        error,
-                        vpsie_client::Error::Unauthorized { .. }
-                            | vpsie_client::Error::CredentialsMissing { .. }
-                    );
-                if definite {
-                    let fell_back = self.fall_back(&intent, &error).await?;
-                    if matches!(error, vpsie_client::Error::LimitReached { .. }) && !fell_back {
-                        let words = error.provider_message().unwrap_or_default();
-                        self.ctx.catalogue.quota_refused(cluster.as_str(), words);
-                    }
-                    let reason = if matches!(error, vpsie_client::Error::LimitReached { .. }) {
-                        reasons::CAPACITY_LIMIT_REACHED
-                    } else {
-                        error.reason()
-                    };
-                    return self.fail(&intent, reason, error.to_string(), false).await;
-                }
-                self.not_sent(
-                    &intent,
-                    Error::Vpsie {
-                        action: "ordering a node",
-                        source: error,
-                    },
-                )
-                .await
-            }
+            // The machine may come: the order is looked for.
+            Err(error) if is_unknown(error) => {}
+            Err(_) => ledger.forget(key),
         }
-    }
-
-    /// Surely nothing happened: the record waits as Pending, with the cause in a condition.
-    async fn not_sent(&self, node: &VPSieNode, error: Error) -> Result<Next, Error> {
-        let now = (self.ctx.now)();
-        let cause = match &error {
-            Error::Vpsie { source, .. } => Some(source),
-            _ => None,
-        };
-        self.failed(&ObjectKey::of(node), node, cause);
-        let message = crate::runtime::chain(&error);
-        self.enter(node, Phase::Pending, error.reason(), message.clone(), |status| {
-            status.creation_requested_at = None;
-            status.provider_nodes_before = None;
-            provision_error(status, error.reason(), message, now);
-        })
-        .await?;
-        Err(error)
+        self.conclude(key, &intent, result.map(drop)).await
     }
 
     /// The provider's group of a size: there is one per size and cluster, shared by all NodeGroups.

@@ -23,7 +23,7 @@ use vpsie_client::{ClusterDetail, NodeUuid, ProviderNode};
 
 /// A removal that VPSie accepted and did not carry out is asked for again after this long: longer than any
 /// removal that was seen, short against the cost of a forgotten machine.
-const ASK_AGAIN: Duration = Duration::from_secs(300);
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(300);
 /// How often a draining node is looked at.
 const DRAIN_POLL: Duration = Duration::from_secs(2);
 
@@ -55,6 +55,9 @@ impl VpsieNodes {
                 .await?;
             crash::at(Step::DeletingWritten);
             return Ok(Next::After(Duration::ZERO));
+        }
+        if node.spec.is_vm() {
+            return self.give_back_vm(key, node).await;
         }
         if !known {
             return self.find_and_remember(key, node).await;
@@ -224,7 +227,7 @@ impl VpsieNodes {
     }
 
     /// VPSie lists the machine no more: the Node object and then the record go.
-    async fn gone(&self, key: &ObjectKey, node: &VPSieNode) -> Result<Next, Error> {
+    pub(super) async fn gone(&self, key: &ObjectKey, node: &VPSieNode) -> Result<Next, Error> {
         crash::at(Step::MachineGone);
         // Asked of the server and not of the index: a Node that joined a moment ago may not stand there yet, and
         // nobody would ever look for it again. Its machine is gone, so whatever has its name is dead.

@@ -27,6 +27,7 @@ mod managers;
 mod metadata;
 mod owners;
 mod patch;
+mod pulse;
 mod reads;
 mod resources;
 mod schema;

@@ -14,20 +14,13 @@ use http_body_util::{BodyExt as _, Full};
 use jiff::Timestamp;
 use kube::client::Body;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::watch;
 
 use crate::call::{Call, Query, Target, header, manager};
 use crate::error::ApiError;
 use crate::faults::{Effect, Fault};
+use crate::pulse::{Listener, Pulse, Pulses};
 use crate::state::State;
 use crate::{discovery, dispatch, watch as watching};
-
-/// What watchers wait on: any write, or the order to go away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pulse {
-    pub(crate) revision: u64,
-    pub(crate) epoch: u64,
-}
 
 /// Supplies the time: the wall clock in a demonstration, a virtual one in tests.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -37,14 +30,14 @@ pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Given the same seed, clock and sequence of requests, it answers with the same bytes.
 pub struct ApiServer {
     state: Mutex<State>,
-    pulse: watch::Sender<Pulse>,
+    pulse: Arc<Pulses>,
     now: Now,
 }
 
 impl std::fmt::Debug for ApiServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ApiServer")
-            .field("pulse", &*self.pulse.borrow())
+            .field("pulse", &self.pulse.now())
             .finish()
     }
 }
@@ -68,7 +61,7 @@ impl ApiServer {
         let revision = state.store.revision;
         Arc::new(Self {
             state: Mutex::new(state),
-            pulse: watch::Sender::new(Pulse { revision, epoch: 0 }),
+            pulse: Pulses::new(Pulse { revision, epoch: 0 }),
             now,
         })
     }
@@ -90,7 +83,7 @@ impl ApiServer {
 
     /// Ends every open watch, as a restart of the server does.
     pub fn drop_watches(&self) {
-        self.pulse.send_modify(|pulse| pulse.epoch += 1);
+        self.pulse.change(|pulse| pulse.epoch += 1);
     }
 
     /// Forgets the history: watches that resume from before now get 410 Gone.
@@ -108,8 +101,8 @@ impl ApiServer {
         self.state.lock()
     }
 
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Pulse> {
-        self.pulse.subscribe()
+    pub(crate) fn subscribe(&self) -> Listener {
+        self.pulse.listen()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -125,7 +118,7 @@ impl ApiServer {
         let revision = state.store.revision;
         drop(state);
         if revision != before {
-            self.pulse.send_modify(|pulse| pulse.revision = revision);
+            self.pulse.change(|pulse| pulse.revision = revision);
         }
         result
     }

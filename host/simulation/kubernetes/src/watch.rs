@@ -9,13 +9,13 @@ use futures::Stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use serde_json::{Value, json};
-use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
 use crate::call::Call;
 use crate::error::ApiError;
+use crate::pulse::Listener;
 use crate::reads::Filter;
-use crate::server::{ApiServer, Pulse};
+use crate::server::ApiServer;
 use crate::state::State;
 use crate::store::{Change, Stored};
 use crate::view;
@@ -31,7 +31,7 @@ struct Watch {
     server: Arc<ApiServer>,
     call: Call,
     filter: Filter,
-    pulse: Receiver<Pulse>,
+    pulse: Listener,
     epoch: u64,
     cursor: u64,
     /// The first events of a watch without a revision: what there is.
@@ -80,8 +80,8 @@ pub(crate) fn body(
     } else {
         (from, None)
     };
-    let pulse = server.subscribe();
-    let epoch = pulse.borrow().epoch;
+    let mut pulse = server.subscribe();
+    let epoch = pulse.look().epoch;
     let now = Instant::now();
     let watch = Watch {
         server: Arc::clone(server),
@@ -146,7 +146,7 @@ impl Watch {
             if self.ended {
                 return None;
             }
-            if self.pulse.borrow_and_update().epoch != self.epoch {
+            if self.pulse.look().epoch != self.epoch {
                 return None;
             }
             if let Some(events) = self.pending() {
@@ -154,7 +154,7 @@ impl Watch {
             }
             tokio::select! {
                 biased;
-                changed = self.pulse.changed() => changed.ok()?,
+                () = self.pulse.changed() => {}
                 () = tokio::time::sleep_until(self.deadline) => return None,
                 () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
                     self.next_bookmark += BOOKMARK_EVERY;

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use crate::cloud::{Cloud, Group, No};
 use crate::config::{Config, OfferConfig};
+use crate::plain;
 use crate::reply::Reply;
-use crate::vm::{VmEvent, VmInfo};
+use crate::vm::{VmEvent, VmInfo, VmState};
 
 /// Prefixes under which the same routes are served.
 const PREFIXES: [&str; 3] = ["/apps/v2", "/api/v2", "/v2"];
@@ -42,6 +43,9 @@ pub(crate) fn carry_out(cloud: &mut Cloud, method: &str, path: &str, body: &Valu
 
 fn route(cloud: &mut Cloud, method: &str, path: &str, body: &Value, now: Timestamp) -> Result<Done, No> {
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    if let Some(answer) = plain::route(cloud, method, &segments, body, now) {
+        return answer;
+    }
     let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
     match (method, segments.as_slice()) {
         ("GET", ["k8s", "cluster", "all"]) => Ok(list(cloud.config.clusters.iter(), |cluster| {
@@ -119,7 +123,6 @@ fn route(cloud: &mut Cloud, method: &str, path: &str, body: &Value, now: Timesta
                 offer_row(&cloud.config, offer)
             }))
         }
-        ("GET", ["vm"]) => Ok(list(machine_rows(cloud).into_iter(), |row| row)),
         ("GET", ["storages", "vms"]) => {
             let nodes = cloud
                 .config
@@ -128,7 +131,14 @@ fn route(cloud: &mut Cloud, method: &str, path: &str, body: &Value, now: Timesta
                 .flat_map(|cluster| cloud.listed(&cluster.identifier));
             let nodes =
                 nodes.map(|vm| attachable_row(&vm.hostname, &vm.identifier, &vm.address, &vm.datacenter));
-            Ok(list(machine_rows(cloud).into_iter().chain(nodes), |row| row))
+            let plain = cloud
+                .vms()
+                .filter(|vm| vm.plain.is_some() && vm.state != VmState::Accepted)
+                .map(|vm| attachable_row(&vm.hostname, &vm.identifier, &vm.address, &vm.datacenter));
+            Ok(list(
+                machine_rows(cloud).into_iter().chain(nodes).chain(plain),
+                |row| row,
+            ))
         }
         ("GET", ["datacenter"]) => Ok(list(cloud.config.datacenters.iter(), |datacenter| {
             json!({
@@ -140,7 +150,7 @@ fn route(cloud: &mut Cloud, method: &str, path: &str, body: &Value, now: Timesta
     }
 }
 
-fn list<T>(items: impl Iterator<Item = T>, row: impl Fn(T) -> Value) -> Done {
+pub(crate) fn list<T>(items: impl Iterator<Item = T>, row: impl Fn(T) -> Value) -> Done {
     Reply::data(&items.map(row).collect()).into()
 }
 
@@ -242,7 +252,7 @@ fn offer_row(config: &Config, offer: &OfferConfig) -> Value {
 }
 
 /// Plain machines; nodes of managed clusters are not among them.
-fn machine_rows(cloud: &Cloud) -> Vec<Value> {
+pub(crate) fn machine_rows(cloud: &Cloud) -> Vec<Value> {
     let machines = cloud.config.machines.iter().enumerate();
     machines
         .map(|(index, machine)| {

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::config::{ClusterConfig, Config, HostnameCase, OfferConfig};
-use crate::vm::{Inventory, VmEvent, VmInfo, VmSize, VmState};
+use crate::config::{ClusterConfig, Config, HostnameCase, OfferConfig, PlanConfig};
+use crate::vm::{Inventory, PlainVm, VmEvent, VmInfo, VmSize, VmState};
 
 const HOURS_PER_MONTH: f64 = 730.0;
 
@@ -202,6 +202,78 @@ impl Cloud {
         Ok(vm)
     }
 
+    /// Takes an order for a plain VM.
+    pub(crate) fn order_plain(
+        &mut self,
+        hostname: String,
+        datacenter: String,
+        plan: &PlanConfig,
+        plain: PlainVm,
+        now: Timestamp,
+    ) -> VmInfo {
+        let offer = OfferConfig {
+            id: 0,
+            name: plan.name.clone(),
+            cpu: plan.cpu,
+            ram_mb: plan.ram_mb,
+            disk_gb: plan.disk_gb,
+            price_monthly: plan.price_monthly,
+        };
+        let nowhere = ClusterConfig {
+            identifier: String::new(),
+            name: String::new(),
+            datacenter,
+            kubernetes_version: None,
+            nodes: Vec::new(),
+            groups: Vec::new(),
+        };
+        let hostname = match self.config.shape.hostname_case {
+            HostnameCase::Upper => hostname.to_uppercase(),
+            HostnameCase::Mixed | HostnameCase::Lower => hostname,
+        };
+        let vm = VmInfo {
+            plain: Some(plain),
+            ..self.build(&nowhere, &offer, hostname, false, None, now)
+        };
+        self.vms.insert(vm.id, vm.clone());
+        self.created += 1;
+        vm
+    }
+
+    /// A plain VM that lists show.
+    pub(crate) fn plain(&self, identifier: &str) -> Option<&VmInfo> {
+        self.vms
+            .values()
+            .find(|vm| vm.plain.is_some() && vm.identifier == identifier && vm.state != VmState::Accepted)
+    }
+
+    /// Takes an order to remove a plain VM. `Ok(None)` if it is being removed already.
+    pub(crate) fn remove_plain(&mut self, identifier: &str) -> Result<Option<VmInfo>, No> {
+        let id = self.plain(identifier).ok_or(No::NotFound)?.id;
+        let vm = self.vms.get_mut(&id).ok_or(No::NotFound)?;
+        if vm.state == VmState::Deleting {
+            return Ok(None);
+        }
+        vm.state = VmState::Deleting;
+        Ok(Some(vm.clone()))
+    }
+
+    /// A plain VM leaves the list of pending ones.
+    pub(crate) fn not_pending(&mut self, id: i64) {
+        if let Some(plain) = self.vms.get_mut(&id).and_then(|vm| vm.plain.as_mut()) {
+            plain.pending = false;
+        }
+    }
+
+    /// Whether a machine that runs can join its cluster.
+    pub(crate) fn may_join(&self, id: i64) -> bool {
+        let Some(token) = &self.config.plain.join_token else {
+            return true;
+        };
+        let plain = self.vms.get(&id).and_then(|vm| vm.plain.as_ref());
+        plain.is_none_or(|plain| plain.user_data.contains(token))
+    }
+
     /// The time has come for an ordered machine to be shown. `None` if it is not there any more.
     pub(crate) fn list(&mut self, id: i64) -> Option<VmEvent> {
         self.advance(id, VmState::Accepted, VmState::Listed)
@@ -248,7 +320,7 @@ impl Cloud {
     /// The time has come for a machine to be gone.
     pub(crate) fn vanish(&mut self, id: i64, now: Timestamp) -> Option<VmEvent> {
         let vm = self.vms.remove(&id)?;
-        if vm.group.is_some() {
+        if vm.is_ordered() {
             self.removed += 1;
             self.settled_cost += cost(&vm, now);
         }
@@ -256,7 +328,7 @@ impl Cloud {
     }
 
     pub(crate) fn inventory(&self, now: Timestamp) -> Inventory {
-        let ordered = || self.vms.values().filter(|vm| vm.group.is_some());
+        let ordered = || self.vms.values().filter(|vm| vm.is_ordered());
         Inventory {
             vms: self.vms.values().cloned().collect(),
             created: self.created,
@@ -329,6 +401,7 @@ impl Cloud {
             datacenter: cluster.datacenter.clone(),
             group: group.map(|group| group.number),
             group_name: group.map(|group| group.name.clone()),
+            plain: None,
             master,
             size: VmSize {
                 offer: offer.id,

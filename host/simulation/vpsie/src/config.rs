@@ -1,8 +1,12 @@
 //! What exists at the fake provider and how it behaves.
 
+mod plain;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use plain::{OrderReply, PlainConfig, PlanConfig, ProjectConfig};
 
 /// Configuration of a [`crate::FakeVpsie`]. The default is a small account to play with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +24,8 @@ pub struct Config {
     pub offers: Vec<OfferConfig>,
     /// Machines that belong to nobody's cluster.
     pub machines: Vec<MachineConfig>,
+    /// Plain VMs.
+    pub plain: PlainConfig,
     /// Workers that a cluster may have; one more is refused with HTTP 500.
     pub worker_limit: Option<u32>,
     /// Whether a cluster may have one group per size only.
@@ -174,7 +180,10 @@ pub struct Delays {
     /// Answering any request.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub reply: Duration,
-    /// From an accepted order until the cluster lists the node.
+    /// How long an ordered VM is in no list between the pending ones and the others.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    pub gap: Duration,
+    /// From an accepted order until the cluster lists the node, or a VM leaves the pending ones.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     pub appear: Duration,
     /// From there until the machine has booted and its kubelet may join.
@@ -269,6 +278,7 @@ impl Default for Config {
                 hostname: "bastion".to_owned(),
                 datacenter: datacenter.to_owned(),
             }],
+            plain: PlainConfig::default(),
             worker_limit: None,
             one_group_per_size: true,
             delays: Delays::default(),
@@ -296,6 +306,7 @@ impl Default for Delays {
     fn default() -> Self {
         Self {
             reply: Duration::ZERO,
+            gap: Duration::ZERO,
             appear: Duration::from_secs(5),
             join: Duration::from_secs(40),
             join_spread: Duration::from_secs(10),
@@ -308,6 +319,7 @@ impl Delays {
     /// Everything happens at once.
     pub const NONE: Self = Self {
         reply: Duration::ZERO,
+        gap: Duration::ZERO,
         appear: Duration::ZERO,
         join: Duration::ZERO,
         join_spread: Duration::ZERO,

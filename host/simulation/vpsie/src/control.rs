@@ -53,6 +53,9 @@ pub(crate) fn answer(fake: &Arc<FakeVpsie>, method: &str, path: &str, body: Valu
             // The access part holds secrets; whoever runs the server knows them already.
             let mut config = json!(fake.config());
             config["access"] = Value::from("[secret]");
+            for field in ["accountPassword", "joinToken"] {
+                config["plain"][field] = Value::from("[secret]");
+            }
             show(&config)
         }
         ("POST", "faults") => read(body, |fault: Fault| fake.inject(fault)),

@@ -22,7 +22,14 @@ pub struct JournalEntry {
 }
 
 /// Names of fields that hold secrets, in lower case.
-const SECRET_FIELDS: [&str; 5] = ["clientsecret", "password", "vmpassword", "newpassword", "token"];
+const SECRET_FIELDS: [&str; 6] = [
+    "clientsecret",
+    "password",
+    "vmpassword",
+    "newpassword",
+    "token",
+    "userdata",
+];
 
 pub(crate) fn without_secrets(body: &Value) -> Value {
     match body {

@@ -11,6 +11,7 @@ pub mod config;
 mod control;
 pub mod fault;
 pub mod journal;
+mod plain;
 mod reply;
 pub mod server;
 mod token;
@@ -22,7 +23,7 @@ pub use config::Config;
 pub use fault::{Effect, Fault};
 pub use journal::JournalEntry;
 pub use server::{Dropped, FakeVpsie};
-pub use vm::{Inventory, VmEvent, VmInfo, VmSize, VmState};
+pub use vm::{Inventory, PlainVm, VmEvent, VmInfo, VmSize, VmState};
 
 /// The current time as the server sees it.
 pub type Now = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;

@@ -163,6 +163,16 @@ impl FakeVpsie {
         self.inner.lock().cloud.config.worker_limit = limit;
     }
 
+    /// Changes the number of plain VMs that the account may have.
+    pub fn set_vm_limit(&self, limit: Option<u32>) {
+        self.inner.lock().cloud.config.plain.limit = limit;
+    }
+
+    /// Changes the account's password, which removing a VM takes.
+    pub fn set_account_password(&self, password: Option<String>) {
+        self.inner.lock().cloud.config.plain.account_password = password;
+    }
+
     /// Changes how long things take from now on.
     pub fn set_delays(&self, delays: Delays) {
         self.inner.lock().cloud.config.delays = delays;
@@ -325,13 +335,18 @@ impl FakeVpsie {
     fn raise(self: &Arc<Self>, inner: &mut Inner, id: i64, fault: Option<&Effect>) {
         let delays = inner.cloud.config.delays;
         let join = delays.join + delays.join_spread.mul_f64(inner.cloud.fraction());
-        let joins = fault != Some(&Effect::NeverJoins);
+        let joins = fault != Some(&Effect::NeverJoins) && inner.cloud.may_join(id);
         if fault == Some(&Effect::NeverListed) {
+            inner.cloud.not_pending(id);
             return;
         }
         let fake = Arc::clone(self);
         tokio::spawn(async move {
             tokio::time::sleep(delays.appear).await;
+            fake.inner.lock().cloud.not_pending(id);
+            if delays.gap > Duration::ZERO {
+                tokio::time::sleep(delays.gap).await;
+            }
             if !fake.advance(|cloud| cloud.list(id)) || !joins {
                 return;
             }

@@ -31,7 +31,42 @@ pub struct VmSize {
     pub disk_gib: u64,
 }
 
-/// A node of a managed cluster.
+/// What the order of a plain VM said.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlainVm {
+    /// UUID of its plan.
+    pub plan: String,
+    /// UUID of its image.
+    pub image: String,
+    /// Notes.
+    pub notes: String,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// UUID of its SSH key.
+    pub ssh_key: Option<String>,
+    /// Number of its project.
+    pub project: i64,
+    /// `processId` of the order; empty where it had none.
+    pub process: String,
+    /// What it is told at its first start. Holds secrets.
+    #[serde(skip)]
+    pub user_data: String,
+    /// Whether it has a public address.
+    pub public_address: bool,
+    /// Whether the list of pending VMs shows it.
+    pub pending: bool,
+}
+
+impl std::fmt::Debug for PlainVm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlainVm")
+            .field("plan", &self.plan)
+            .field("notes", &self.notes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A node of a managed cluster, or a plain VM.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VmInfo {
     /// Numeric id; grows with every machine.
@@ -46,7 +81,7 @@ pub struct VmInfo {
     pub address: String,
     /// Address in the private network.
     pub private_address: String,
-    /// UUID of its cluster.
+    /// UUID of its cluster; empty for a plain VM.
     pub cluster: String,
     /// UUID of its datacenter.
     pub datacenter: String,
@@ -54,6 +89,8 @@ pub struct VmInfo {
     pub group: Option<i64>,
     /// Name of its group.
     pub group_name: Option<String>,
+    /// What its order said, if it is a plain VM.
+    pub plain: Option<PlainVm>,
     /// Whether it runs the control plane.
     pub master: bool,
     /// Its size.
@@ -64,6 +101,13 @@ pub struct VmInfo {
     pub created_at: Timestamp,
     /// Where it is in its life.
     pub state: VmState,
+}
+
+impl VmInfo {
+    /// Whether it was ordered through the API; the others exist from the start.
+    pub fn is_ordered(&self) -> bool {
+        self.group.is_some() || self.plain.is_some()
+    }
 }
 
 /// Something that happened to a machine.

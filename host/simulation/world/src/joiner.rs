@@ -62,7 +62,7 @@ impl Joiner {
             .fake
             .vms()
             .into_iter()
-            .filter(|vm| vm.group.is_none())
+            .filter(|vm| !vm.is_ordered())
             .collect();
         for vm in from_the_start {
             self.join(&vm).await;

@@ -143,6 +143,33 @@ pub fn node_group(
     }))
 }
 
+/// A node group of plain VMs. `more` is merged into its spec.
+///
+/// # Errors
+/// When `more` has fields of a wrong type.
+pub fn vm_group(
+    cloud: &Config,
+    name: &str,
+    max: i32,
+    plans: &[&str],
+    more: &Value,
+) -> Result<NodeGroup, serde_json::Error> {
+    let mut spec = json!({
+        "provisioner": "VM",
+        "osImageID": cloud.plain.images.first(),
+        "sshKeyIDs": cloud.plain.ssh_keys.iter().take(1).collect::<Vec<_>>(),
+        "tags": ["autoscaler"],
+        "notes": "made by a test",
+        "userData": {"template": "#cloud-config\nruncmd:\n- join --token {{ secret.token }} --node {{ hostname }}\n"},
+    });
+    if let (Value::Object(spec), Value::Object(more)) = (&mut spec, more) {
+        spec.extend(more.clone());
+    }
+    let mut group = node_group(cloud, name, max, plans, &spec)?;
+    group.spec.resource_identifier = String::new();
+    Ok(group)
+}
+
 /// At least `minimum` pods of the app stay, whatever is evicted.
 ///
 /// # Errors

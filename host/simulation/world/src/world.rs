@@ -9,16 +9,20 @@ use crate::summary::{Cost, Nodes, Pods, Summary, Vms, rounded};
 use crate::view::View;
 use crate::{Error, InProcess, Joiner, Scheduler};
 use autoscaler_api::VPSieNode;
+use autoscaler_api::provisioner::JOIN_SECRET;
 use autoscaler_cluster::{Feed, Index, ObjectKey};
 use autoscaler_controllers::explain::{Explanation, Subject, Unknown};
 use autoscaler_controllers::runtime::metrics::Metrics;
+use autoscaler_controllers::settings::Pace;
 use autoscaler_controllers::{Context, Ended, Now};
 use autoscaler_policy::Engine;
+use autoscaler_policy::record::Records;
 use fake_vpsie::{FakeVpsie, VmEvent};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -26,9 +30,10 @@ use simulated_kubernetes::{ApiServer, Controllers, Delays};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +41,13 @@ use tokio_util::sync::CancellationToken;
 const LOOK: Duration = Duration::from_millis(250);
 /// How long the controllers may take to end.
 const STOP: Duration = Duration::from_secs(30);
+
+/// The process of the autoscaler.
+struct Running {
+    context: Arc<Context>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
 
 /// See the module's text. Make one inside [`crate::clock::run_virtually`].
 pub struct World {
@@ -46,10 +58,13 @@ pub struct World {
     pub chronicle: Arc<Chronicle>,
     pub metrics: Arc<Metrics>,
     narrator: Option<Arc<Narrator>>,
-    /// What the autoscaler works with, once it is there.
-    autoscaler: Option<Arc<Context>>,
     seed: u64,
     start: Instant,
+    /// The process of the autoscaler, and how many there were.
+    autoscaler: Mutex<Option<Running>>,
+    processes: AtomicU64,
+    pace: Pace,
+    records: Arc<Records>,
     pub(crate) now: Now,
     pub(crate) shutdown: CancellationToken,
     pub(crate) tasks: JoinSet<()>,
@@ -63,8 +78,8 @@ impl World {
     /// # Errors
     /// When the scenario does not pass the schemas, or the built-in policies cannot be loaded.
     pub async fn start(scenario: &Scenario, seed: u64, sink: Option<Sink>) -> Result<Self, Error> {
-        let mut world = Self::without_autoscaler(scenario, seed, sink).await?;
-        world.spawn_autoscaler(scenario)?;
+        let world = Self::without_autoscaler(scenario, seed, sink).await?;
+        world.spawn_autoscaler()?;
         Ok(world)
     }
 
@@ -88,7 +103,6 @@ impl World {
         let narrator = sink.map(Narrator::new);
         let chronicle = Chronicle::new(narrator.clone());
         let mut world = Self {
-            autoscaler: None,
             _controllers: Controllers::spawn(&kubernetes, Delays::default()),
             view: Arc::default(),
             metrics: Arc::new(Metrics::new()),
@@ -101,6 +115,10 @@ impl World {
             narrator,
             seed,
             start,
+            autoscaler: Mutex::default(),
+            processes: AtomicU64::new(0),
+            pace: scenario.pace.clone(),
+            records: scenario.records.clone(),
             now: now.clone(),
         };
         world.furnish(scenario).await?;
@@ -116,12 +134,23 @@ impl World {
             serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).map_err(Error::Scenario)?;
         self.create(&Api::all(self.client.clone()), &namespace).await?;
         let token = scenario.cloud.access.tokens.first().cloned().unwrap_or_default();
+        let mut data = json!({"token": token});
+        if let Some(password) = &scenario.cloud.plain.account_password {
+            data["accountPassword"] = json!(password);
+        }
         let secret: Secret = serde_json::from_value(json!({
-            "metadata": {"name": "vpsie-secret", "namespace": SYSTEM}, "stringData": {"token": token},
+            "metadata": {"name": "vpsie-secret", "namespace": SYSTEM}, "stringData": data,
         }))
         .map_err(Error::Scenario)?;
         let system = |client: &Client| Api::namespaced(client.clone(), SYSTEM);
         self.create(&system(&self.client), &secret).await?;
+        if let Some(token) = &scenario.cloud.plain.join_token {
+            let secret: Secret = serde_json::from_value(json!({
+                "metadata": {"name": JOIN_SECRET, "namespace": SYSTEM}, "stringData": {"token": token},
+            }))
+            .map_err(Error::Scenario)?;
+            self.create(&system(&self.client), &secret).await?;
+        }
         for object in &scenario.config_maps {
             self.create(&Api::namespaced(self.client.clone(), SYSTEM), object)
                 .await?;
@@ -177,39 +206,62 @@ impl World {
         }
     }
 
-    fn spawn_autoscaler(&mut self, scenario: &Scenario) -> Result<(), Error> {
+    fn spawn_autoscaler(&self) -> Result<(), Error> {
+        let number = self.processes.fetch_add(1, Ordering::SeqCst);
         let process = Process {
-            identity: "simulation".to_owned(),
-            first_id: self.seed << 32,
+            identity: format!("simulation-{number}"),
+            first_id: (self.seed << 32) + (number << 16),
             client: self.client.clone(),
             transport: Arc::new(InProcess(self.cloud.clone())),
             engine: Engine::new().map_err(Error::Policies)?,
             metrics: self.metrics.clone(),
             observer: self.chronicle.clone(),
-            records: scenario.records.clone(),
-            pace: scenario.pace.clone(),
+            records: self.records.clone(),
+            pace: self.pace.clone(),
             now: self.now.clone(),
         };
         let autoscaler = process.wire()?;
-        self.autoscaler = Some(autoscaler.context());
-        let shutdown = self.shutdown.clone();
-        self.tasks.spawn(async move {
-            if autoscaler.run(shutdown).await == Ended::LeaseLost {
+        let context = autoscaler.context();
+        let stop = self.shutdown.child_token();
+        let token = stop.clone();
+        let task = tokio::spawn(async move {
+            if autoscaler.run(token).await == Ended::LeaseLost {
                 tracing::error!("the autoscaler has lost its Lease and acts no more");
             }
         });
+        *self.autoscaler.lock() = Some(Running { context, stop, task });
         Ok(())
     }
 
-    /// What the autoscaler says of one thing; none in a world without one.
+    /// What the autoscaler says of one thing; none while there is no autoscaler.
     ///
     /// # Errors
     /// Where it knows of no such thing.
     pub fn explain(&self, subject: &Subject) -> Result<Option<Explanation>, Unknown> {
-        self.autoscaler
+        let autoscaler = self.autoscaler.lock();
+        autoscaler
             .as_ref()
-            .map(|ctx| subject.explain(ctx))
+            .map(|running| subject.explain(&running.context))
             .transpose()
+    }
+
+    /// Ends the autoscaler's process in order.
+    pub async fn stop_autoscaler(&self) {
+        let running = self.autoscaler.lock().take();
+        if let Some(Running { stop, task, .. }) = running {
+            stop.cancel();
+            // A task that panicked has said so.
+            let _ = task.await;
+        }
+    }
+
+    /// Ends the autoscaler's process and starts another, which knows nothing but what Kubernetes and VPSie tell.
+    ///
+    /// # Errors
+    /// When the built-in policies cannot be loaded.
+    pub async fn restart_autoscaler(&self) -> Result<(), Error> {
+        self.stop_autoscaler().await;
+        self.spawn_autoscaler()
     }
 
     /// Says something in the story, if there is one.
@@ -384,7 +436,7 @@ impl World {
             .cloud
             .vms()
             .into_iter()
-            .filter(|vm| vm.group.is_some())
+            .filter(|vm| vm.is_ordered())
             .map(|vm| vm.identifier)
             .collect();
         leaks(&owned, &self.view.vpsie_nodes())
@@ -393,7 +445,11 @@ impl World {
     /// Ends everything in the world, in order.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
-        let ends = async { while self.tasks.join_next().await.is_some() {} };
+        let ends = async {
+            self.stop_autoscaler().await;
+            let Self { tasks, .. } = &mut self;
+            while tasks.join_next().await.is_some() {}
+        };
         if tokio::time::timeout(STOP, ends).await.is_err() {
             self.tasks.abort_all();
         }

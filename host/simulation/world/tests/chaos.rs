@@ -91,3 +91,12 @@ fn after_a_storm_nothing_is_lost_and_nothing_is_doubled() {
         );
     }
 }
+
+#[test]
+fn a_storm_is_played_again_to_the_last_request() {
+    let engine = Engine::new().unwrap();
+    for seed in [1, 7] {
+        let first = play(seed, &engine).unwrap();
+        assert_eq!(play(seed, &engine).unwrap(), first, "seed {seed}");
+    }
+}

@@ -134,12 +134,7 @@ fn a_record_goes_in_every_phase_with_its_machine_and_is_replaced_at_once() {
                 })
                 .await?;
             assert_eq!(world.leaked(), 0, "{phase}");
-            let workers = world
-                .cloud
-                .vms()
-                .into_iter()
-                .filter(|vm| vm.group.is_some())
-                .count();
+            let workers = world.cloud.vms().into_iter().filter(|vm| vm.is_ordered()).count();
             assert_eq!(workers, 1, "{phase}");
             assert!(
                 world.cloud.inventory().created <= 2,

@@ -109,7 +109,7 @@ fn a_machine_without_its_record_is_told_and_goes_when_allowed() {
             .await?;
         world.settle_nodes(5 * MINUTE, 60 * MINUTE).await?;
         assert_eq!((world.leaked(), count(world, "machine").as_str()), (0, "0"));
-        let strangers = world.cloud.vms().iter().filter(|vm| vm.group.is_none()).count();
+        let strangers = world.cloud.vms().iter().filter(|vm| !vm.is_ordered()).count();
         assert_eq!(strangers, 2, "control plane and the worker by hand stay");
         Ok(())
     });
@@ -184,7 +184,7 @@ fn an_order_that_vpsie_carried_out_twice_is_told() {
         // record may go, should the pod have found its place on the other.)
         assert_eq!(count(&world, "surplus"), "1");
         let records = world.view.vpsie_nodes().len();
-        let ours = |vm: &fake_vpsie::VmInfo| vm.group.is_some();
+        let ours = |vm: &fake_vpsie::VmInfo| vm.is_ordered();
         assert_eq!(
             world.cloud.vms().iter().filter(|vm| ours(vm)).count(),
             records + 1

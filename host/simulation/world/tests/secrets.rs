@@ -7,7 +7,7 @@
 
 use autoscaler_api::{NodeGroup, VPSieNode};
 use autoscaler_simulation::clock::run_virtually;
-use autoscaler_simulation::scenario::{SYSTEM, Scenario, Workload, node_group};
+use autoscaler_simulation::scenario::{SYSTEM, Scenario, Workload, node_group, vm_group};
 use autoscaler_simulation::{Error, World};
 use fake_vpsie::{Effect, Fault};
 use k8s_openapi::api::core::v1::{Event, Node, Secret};
@@ -19,6 +19,8 @@ use std::time::Duration;
 
 const STATIC_TOKEN: &str = "hunter2-static-token";
 const CLIENT_SECRET: &str = "hunter2-client-secret";
+const PASSWORD: &str = "hunter2-account-password";
+const JOIN_TOKEN: &str = "hunter2-join-token";
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Default)]
@@ -45,8 +47,14 @@ async fn run(world: &World) -> Result<String, Error> {
             .unwrap();
     };
     world.deploy(&Workload::new("half", 6, "600m", "256Mi")).await?;
+    let on_vms = Workload {
+        node_selector: Some(("made-of", "vms")),
+        ..Workload::new("vms", 1, "600m", "256Mi")
+    };
+    world.deploy(&on_vms).await?;
     // The server even repeats the secrets to us.
     let echo = format!("no good: {STATIC_TOKEN} {CLIENT_SECRET}");
+    let wrong = format!("You entered the wrong password {PASSWORD}");
     for credentials in [
         json!({"token": STATIC_TOKEN}),
         json!({"clientId": "id", "clientSecret": CLIENT_SECRET}),
@@ -76,6 +84,13 @@ async fn run(world: &World) -> Result<String, Error> {
                 },
             ),
             ("/k8s", Effect::DropBefore),
+            ("/vm", Effect::TruncatedJson),
+            (
+                "/vm",
+                Effect::ErrorInOk {
+                    message: wrong.clone(),
+                },
+            ),
             ("", Effect::RateLimited { retry_after: None }),
         ] {
             world.cloud.inject(Fault {
@@ -84,6 +99,8 @@ async fn run(world: &World) -> Result<String, Error> {
             });
             world.cloud.revoke_tokens();
             world.advance(MINUTE).await;
+            // VMs come and go in all of this.
+            world.scale("vms", i32::from(path != "/vm")).await?;
             world.cloud.clear_faults();
         }
     }
@@ -123,7 +140,13 @@ fn nothing_that_the_system_says_holds_a_secret() {
     let client = &mut scenario.cloud.access.clients[0];
     client.client_id = "id".to_owned();
     client.client_secret = CLIENT_SECRET.to_owned();
-    scenario.groups = vec![node_group(&scenario.cloud, "small", 5, &["k8s-2-4"], &json!({})).unwrap()];
+    scenario.cloud.plain.account_password = Some(PASSWORD.to_owned());
+    scenario.cloud.plain.join_token = Some(JOIN_TOKEN.to_owned());
+    let labels = json!({"labels": {"made-of": "vms"}});
+    scenario.groups = vec![
+        node_group(&scenario.cloud, "small", 5, &["k8s-2-4"], &json!({})).unwrap(),
+        vm_group(&scenario.cloud, "vms", 5, &["vm-2-4"], &labels).unwrap(),
+    ];
     let said = run_virtually(async move {
         let world = World::start(&scenario, 1, None).await?;
         let said = run(&world).await;
@@ -131,11 +154,19 @@ fn nothing_that_the_system_says_holds_a_secret() {
         said
     });
     let logged = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
-    for expected in ["VPSie call failed", "circuit breaker", "no good: "] {
+    let used = [
+        "VPSie call failed",
+        "circuit breaker",
+        "no good: ",
+        "the wrong password [secret]",
+        "ordering a VM",
+    ];
+    for expected in used {
         assert!(logged.contains(expected), "{expected}: the trouble was logged");
     }
     let all = said.unwrap() + &logged;
     for line in all.lines() {
+        assert!(!line.contains(PASSWORD) && !line.contains(JOIN_TOKEN), "{line}");
         // The client knows its own secret only; of the other one the server's words are all there is.
         let both = line.contains(STATIC_TOKEN) && line.contains(CLIENT_SECRET);
         let echoed = line.contains("no good");

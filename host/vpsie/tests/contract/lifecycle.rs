@@ -213,6 +213,8 @@ async fn every_setting_of_the_wire_reaches_it() {
         auth: prefix.to_owned(),
         kubernetes: prefix.to_owned(),
         catalogue: prefix.to_owned(),
+        plans: prefix.to_owned(),
+        vm: prefix.to_owned(),
         storage: prefix.to_owned(),
     };
     use fake_vpsie::config::{Access, Header, TokenShape};

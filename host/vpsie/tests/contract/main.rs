@@ -11,3 +11,4 @@ mod faults;
 mod harness;
 mod lifecycle;
 mod resilience;
+mod vms;

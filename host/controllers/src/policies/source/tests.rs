@@ -204,7 +204,7 @@ async fn an_address_yields_its_bytes_or_a_line_that_helps() {
 fn registry(objects: Vec<(String, Vec<u8>)>, token: bool) -> Router {
     let mut router = Router::new().route("/token", get(async || r#"{"token": "secret-of-the-day"}"#));
     for (path, bytes) in objects {
-        let answer = async move |headers: HeaderMap| -> Response {
+        let answer = async move |headers: axum::http::HeaderMap| -> Response {
             let known = headers
                 .get("authorization")
                 .is_some_and(|value| value == "Bearer secret-of-the-day");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use vpsie_client::{BreakerState, CredentialsStatus, Family, Observer};
 
 /// Routes that the client calls, with their method.
-pub const ENDPOINTS: [(&str, &str); 11] = [
+pub const ENDPOINTS: [(&str, &str); 24] = [
     ("POST", "auth"),
     ("GET", "cluster_list"),
     ("GET", "cluster_detail"),
@@ -19,6 +19,19 @@ pub const ENDPOINTS: [(&str, &str); 11] = [
     ("DELETE", "node_remove"),
     ("GET", "vm_attachable_list"),
     ("GET", "datacenter_list"),
+    ("GET", "vm_list"),
+    ("GET", "vm_pending_list"),
+    ("GET", "vm_detail"),
+    ("POST", "vm_create"),
+    ("DELETE", "vm_delete"),
+    ("POST", "vm_start"),
+    ("POST", "vm_stop"),
+    ("POST", "vm_tag"),
+    ("POST", "firewall_attach"),
+    ("GET", "plan_category_list"),
+    ("POST", "plan_list"),
+    ("GET", "project_list"),
+    ("GET", "vpc_member_list"),
 ];
 const METHODS: [&str; 3] = ["GET", "POST", "DELETE"];
 const ERROR_TYPES: [&str; 8] = [

@@ -71,16 +71,12 @@ async fn run(server: Arc<ApiServer>, delays: Delays) {
     let mut engine = Engine::new(delays);
     let mut pulse = server.subscribe();
     loop {
-        pulse.borrow_and_update();
+        pulse.look();
         server.change(|state, now| engine.settle(state, now));
         let wake = engine.next_due();
         tokio::select! {
             biased;
-            changed = pulse.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-            }
+            () = pulse.changed() => {}
             () = tokio::time::sleep_until(wake.unwrap_or_else(tokio::time::Instant::now)), if wake.is_some() => {}
         }
     }

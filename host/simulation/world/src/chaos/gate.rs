@@ -229,10 +229,11 @@ impl Transport for ToVpsie {
         let gate = &self.gate;
         gate.open().await;
         let path = request.uri().path().to_owned();
-        // Asking for offers is a POST that changes nothing.
-        let changes = request.method() != Method::GET && !path.ends_with("/offers");
+        // Asking for offers or plans is a POST that changes nothing.
+        let changes =
+            request.method() != Method::GET && !path.ends_with("/offers") && !path.ends_with("/resources");
         if !gate.is_calm() {
-            let orders = path.contains("/add/slave");
+            let orders = path.contains("/add/slave") || (changes && path.ends_with("/vm"));
             let effect = fate::of_vpsie(&mut gate.state.lock().dice, changes, orders);
             if let Some(effect) = effect {
                 // The prefix is the version's; faults are told by what follows it.

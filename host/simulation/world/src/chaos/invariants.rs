@@ -20,7 +20,7 @@ pub(super) async fn broken(world: &World, plan: &Plan) -> Result<Vec<String>, Er
     let vms = world.cloud.vms();
     let machines: BTreeSet<String> = vms
         .iter()
-        .filter(|vm| vm.group.is_some())
+        .filter(|vm| vm.is_ordered())
         .map(|vm| vm.node_name.clone())
         .collect();
     let records = world.view.vpsie_nodes();
@@ -81,7 +81,7 @@ pub(super) async fn broken(world: &World, plan: &Plan) -> Result<Vec<String>, Er
         .iter()
         .map(|cluster| cluster.nodes.len())
         .sum::<usize>();
-    let left = vms.iter().filter(|vm| vm.group.is_none()).count();
+    let left = vms.iter().filter(|vm| !vm.is_ordered()).count();
     must(
         left == strangers,
         format!("{left} of {strangers} machines that are not ours are left"),

@@ -3,9 +3,9 @@
 use super::fate::Dice;
 use super::gate::Death;
 use crate::Error;
-use crate::scenario::{Scenario, Workload, config, node_group};
+use crate::scenario::{Scenario, Workload, config, node_group, vm_group};
 use autoscaler_controllers::settings::Pace;
-use fake_vpsie::config::{Config, ForeignNode, HostnameCase};
+use fake_vpsie::config::{Config, ForeignNode, HostnameCase, OrderReply};
 use serde_json::json;
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub struct Plan {
     pub max: i32,
     /// A second group, with nodes of this offering and at least one node.
     pub second: Option<&'static str>,
+    /// Which groups are made of plain VMs: the first and the second.
+    pub vms: (bool, bool),
     /// Processes of the autoscaler that stand by for each other.
     pub replicas: u32,
     /// How long things fail.
@@ -87,10 +89,22 @@ impl Plan {
             .collect();
         actions.extend(ends);
         actions.sort_by_key(|(at, _)| *at);
+        // Dice of their own, so that the other storms stay what they were.
+        let mut more = Dice::new(seed ^ 0x5eed_0f0f);
+        let mut cloud = cloud;
+        cloud.delays.gap = more.seconds(0, 5);
+        cloud.plain.join_token = Some("join-token".to_owned());
+        cloud.plain.wrong_password_is_error = more.percent(50);
+        cloud.plain.unique_hostnames = more.percent(20);
+        cloud.plain.unique_processes = more.percent(20);
+        cloud.plain.reply =
+            [OrderReply::True, OrderReply::Empty, OrderReply::Identifier][more.below(3) as usize];
+        let vms = (more.percent(30), more.percent(50));
         Self {
             cloud,
             max,
             second,
+            vms,
             replicas: dice.between(1, 2),
             storm,
             actions,
@@ -100,13 +114,19 @@ impl Plan {
     }
 
     pub(super) fn scenario(&self) -> Result<Scenario, Error> {
-        let group = |name: &str, max, offering: &str, min: i32| {
+        let group = |name: &str, max, offering: &str, min: i32, vms: bool| {
             let more = json!({"minNodes": min});
-            node_group(&self.cloud, name, max, &[offering], &more).map_err(Error::Scenario)
+            let made = if vms {
+                let plan = offering.replace("k8s", "vm");
+                vm_group(&self.cloud, name, max, &[&plan], &more)
+            } else {
+                node_group(&self.cloud, name, max, &[offering], &more)
+            };
+            made.map_err(Error::Scenario)
         };
-        let mut groups = vec![group("small", self.max, "k8s-2-4", 0)?];
+        let mut groups = vec![group("small", self.max, "k8s-2-4", 0, self.vms.0)?];
         if let Some(offering) = self.second {
-            groups.push(group("second", 2, offering, 1)?);
+            groups.push(group("second", 2, offering, 1, self.vms.1)?);
         }
         let settings = json!({
             "globalSettings": {"nodeReadyTimeoutSeconds": 300},
