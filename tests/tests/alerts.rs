@@ -82,6 +82,9 @@ fn the_alerts_of_the_runbooks_exist() -> Result<()> {
         "VPSieAutoscalerStuckPhase",
         "RebalancerRollbackTriggered",
         "RebalancerOperationFailed",
+        "RebalancerOperationStuck",
+        "RebalancerDrainBlocked",
+        "RebalancerRollbackStuck",
     ] {
         ensure!(present.contains(name), "{name} is missing");
     }

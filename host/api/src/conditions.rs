@@ -36,6 +36,8 @@ pub mod types {
     pub const CREDENTIALS_VALID: &str = "CredentialsValid";
     /// Nothing is ordered for a while.
     pub const CREATION_PAUSED: &str = "CreationPaused";
+    /// After an operation the cluster was compared with what it was before.
+    pub const VERIFIED: &str = "Verified";
     /// The policy's component is compiled and in use.
     pub const LOADED: &str = "Loaded";
 }

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::FakeVpsie(options) => commands::fake_vpsie::run(&options),
         Command::Fit(options) => commands::fit::run(&options),
         Command::Orphans(options) => commands::orphans::run(&options),
+        Command::Rollback(options) => commands::rollback::run(&options),
         Command::Crds => commands::crds::run(),
         Command::Policy(command) => commands::policy::run(&command),
     };

@@ -64,6 +64,7 @@ pub(crate) fn within_limits(snapshot: &Snapshot, plan: &Plan<Checked>) {
                 let max = snapshot.groups[group].max.max(snapshot.groups[group].current);
                 assert!(sizes[group] <= i128::from(max), "a group beyond its maximum");
             }
+            Action::Replace { .. } => panic!("a replacement that nobody proposed"),
             Action::Remove { node, .. } => {
                 assert!(removed.insert(*node), "a node that goes twice");
                 let Some(group) = snapshot.nodes[*node as usize].group else {

@@ -4,5 +4,6 @@
 mod crashes;
 mod killed;
 mod main_path;
+mod rollbacks;
 mod trouble;
 mod world;
