@@ -83,6 +83,9 @@ fn the_alerts_of_the_runbooks_exist() -> Result<()> {
         "VPSieAutoscalerPolicyTripped",
         "RebalancerRollbackTriggered",
         "RebalancerOperationFailed",
+        "RebalancerOperationStuck",
+        "RebalancerDrainBlocked",
+        "RebalancerRollbackStuck",
     ] {
         ensure!(present.contains(name), "{name} is missing");
     }

@@ -16,11 +16,13 @@ use crate::common::{
 };
 use crate::node_group::{CostOptimization, ScaleDownPolicy, ScaleUpPolicy, SpotConfig};
 
+mod calendar;
 mod effect;
 mod rebalancer;
 
+pub use calendar::Opening;
 pub use effect::config_status;
-pub use rebalancer::{MaintenanceWindow, Rebalancer, RebalancerSettings, Strategy};
+pub use rebalancer::{Budget, DisruptionBudget, MaintenanceWindow, Rebalancer, RebalancerSettings, Strategy};
 
 /// Settings of the installation.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -199,8 +201,7 @@ pub struct GlobalSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(default = "defaults::no")]
     pub enable_dynamic_node_group_creation: Option<bool>,
-    /// Whether nodes are replaced to save cost; the same switch as rebalancer.enabled. Without effect in this
-    /// version.
+    /// Whether nodes are replaced; the same as rebalancer.enabled, and either is enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(default = "defaults::no")]
     pub enable_rebalancing: Option<bool>,
@@ -260,6 +261,15 @@ pub struct AutoscalerConfigStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+impl AutoscalerConfigSpec {
+    /// Whether nodes are replaced. Two switches, as the schema fills in `false` where only one is set.
+    pub fn replaces_nodes(&self) -> bool {
+        let rebalancer = self.rebalancer.as_ref().and_then(|rebalancer| rebalancer.enabled);
+        let global = self.global_settings.as_ref();
+        rebalancer == Some(true) || global.is_some_and(GlobalSettings::enable_rebalancing_or_default)
+    }
 }
 
 macro_rules! accessors {

@@ -38,6 +38,8 @@ pub mod types {
     pub const CREATION_PAUSED: &str = "CreationPaused";
     /// Nodes were bought for pods that wait all the same; nothing more is bought for these pods for a while.
     pub const PURCHASES_FUTILE: &str = "PurchasesFutile";
+    /// After an operation the cluster was compared with what it was before.
+    pub const VERIFIED: &str = "Verified";
     /// The policy's component is compiled and in use.
     pub const LOADED: &str = "Loaded";
     /// The policy failed too often and is no longer asked.

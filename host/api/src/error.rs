@@ -12,6 +12,22 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A schedule is not five cron fields, or its time zone does not exist.
+    #[error("reading {field} {text:?}: {problem}")]
+    Schedule {
+        /// `schedule` or `timeZone`.
+        field: &'static str,
+        /// What was given.
+        text: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// A number of nodes is neither a number nor a percentage.
+    #[error("reading nodes {text:?}: write a number such as 2, or a percentage such as 10%")]
+    Amount {
+        /// What was given.
+        text: String,
+    },
     /// A manifest is not valid YAML.
     #[error("reading the manifest")]
     Yaml(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -48,6 +64,8 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Duration { .. } => "InvalidDuration",
+            Self::Schedule { .. } => "InvalidSchedule",
+            Self::Amount { .. } => "InvalidAmount",
             Self::Yaml(_) => "InvalidYaml",
             Self::WriteYaml { .. } => "WriteFailed",
             Self::Schema { .. } => "InvalidSchema",

@@ -53,6 +53,10 @@ pub const RECONCILE_TRIGGER: &str = "reconcile-trigger";
 pub const RECONCILE_TRIGGER_QUALIFIED: &str = "reconcile.autoscaler.vpsie.com/trigger";
 /// Annotation `"requested"` on Rebalances: undo the operation.
 pub const ROLLBACK: &str = "autoscaler.vpsie.com/rollback";
+/// The shorter spelling of [`ROLLBACK`].
+pub const ROLLBACK_SHORT: &str = "rollback";
+/// Annotation on VPSieNodes and Nodes: namespace and name of the running operation that involves them.
+pub const REBALANCE: &str = "autoscaler.vpsie.com/rebalance";
 
 /// Annotation on ScalingPolicies: the `status.trip.at` of a trip that a person has seen to; the policy decides again.
 pub const ACKNOWLEDGE_TRIP: &str = "autoscaler.vpsie.com/acknowledge-trip";

@@ -57,7 +57,7 @@ pub struct RebalanceSpec {
 pub struct RebalancePlan {
     /// Why nodes go.
     pub kind: RebalanceKind,
-    /// In what order. Recorded; this version works as rolling only.
+    /// In what order replacements come and nodes go; the batches of the steps say the same in numbers.
     pub strategy: Strategy,
     /// Nodes that go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -131,7 +131,7 @@ pub struct PlannedStep {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub vpsie_node: Option<String>,
-    /// The NodeGroup that a new node of a provision step belongs to. This version carries out no such steps.
+    /// The NodeGroup that a new node of a provision step belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub node_group: Option<String>,
@@ -139,6 +139,19 @@ pub struct PlannedStep {
     #[serde(rename = "offeringID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub offering_id: Option<String>,
+    /// Number of the provider's size of a new node of a provision step.
+    #[serde(rename = "kubeSizeID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub kube_size_id: Option<i64>,
+    /// The nodes that the new node of a provision step takes the place of. It is taken back only while all of them are
+    /// there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), inner(length(max = 253)))]
+    pub replaces: Vec<String>,
+    /// Steps begin when all steps of lower batches are over. Absent: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub batch: Option<i32>,
     /// What undoes the step. Absent: nothing can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inverse: Option<StepAction>,
@@ -254,9 +267,15 @@ pub struct RebalanceStatus {
     /// What happens now, or how it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// When the first step began.
+    /// The cluster before the first step, to compare with afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
+    /// When the operation began; its marks follow, then its steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
+    /// When the rollback began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_started_at: Option<Time>,
     /// When the phase became final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
@@ -287,6 +306,61 @@ pub struct StepStatus {
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// The cluster before an operation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Before {
+    /// The nodes that are to go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeBefore>,
+    /// Nodes of the cluster, and how many of them were Ready.
+    pub all_nodes: i64,
+    /// See `allNodes`.
+    pub ready_nodes: i64,
+    /// Pods without a node.
+    pub waiting_pods: i64,
+    /// What runs on the nodes that are to go, by controller.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<WorkloadBefore>,
+}
+
+/// A node before an operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeBefore {
+    /// Name of the Node.
+    pub name: String,
+    /// It was Ready.
+    pub ready: bool,
+    /// It took pods.
+    pub schedulable: bool,
+    /// Pods on it that have to move.
+    pub pods: i64,
+}
+
+/// A workload before an operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadBefore {
+    /// Namespace of the controller.
+    pub namespace: String,
+    /// Kind of the controller.
+    pub kind: String,
+    /// Name of the controller.
+    pub name: String,
+    /// Its pods in the whole cluster.
+    pub pods: i64,
+    /// How many of them were Ready.
+    pub ready: i64,
+}
+
+impl PlannedStep {
+    /// The batch that it belongs to.
+    pub fn batch_or_default(&self) -> i32 {
+        self.batch.unwrap_or(0)
+    }
 }
 
 impl RebalanceStatus {

@@ -100,10 +100,15 @@ fn schema_and_accessors_agree() {
                 "drainTimeout": rebalancer.drain_timeout_or_default(),
                 "healthCheckInterval": rebalancer.health_check_interval_or_default(),
                 "rollbackOnFailure": rebalancer.rollback_on_failure_or_default(),
+                "paused": rebalancer.paused_or_default(),
+                "quietPeriodAfterScaleUp": rebalancer.quiet_period_after_scale_up_or_default(),
+                "healthTimeout": rebalancer.health_timeout_or_default(),
+                "readyNodesPercent": rebalancer.ready_nodes_percent_or_default(),
             }),
             json!({
                 "enabled": false, "strategy": "rolling", "maxConcurrent": 1, "drainTimeout": "300s",
-                "healthCheckInterval": "10s", "rollbackOnFailure": true,
+                "healthCheckInterval": "10s", "rollbackOnFailure": true, "paused": false,
+                "quietPeriodAfterScaleUp": "0s", "healthTimeout": "300s", "readyNodesPercent": 75,
             }),
         ),
         (

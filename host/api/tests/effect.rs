@@ -17,11 +17,13 @@ fn settings_without_effect_are_told() {
                 "globalSettings": {
                     "scaleUpCooldownSeconds": 0, "scaleDownCooldownSeconds": 0, "maxClusterWorkers": 9,
                     "unschedulablePodGracePeriodSeconds": 9, "enableDynamicNodeGroupCreation": false,
-                    "enableRebalancing": false, "nodeReadyTimeoutSeconds": 900,
+                    "enableRebalancing": true, "nodeReadyTimeoutSeconds": 900,
                 },
                 "rebalancer": {
-                    "enabled": false, "strategy": "rolling", "maxConcurrent": 3, "drainTimeout": "9s",
-                    "healthCheckInterval": "9s", "rollbackOnFailure": false, "maintenanceWindows": [],
+                    "enabled": true, "strategy": "surge", "maxConcurrent": 3, "drainTimeout": "9s",
+                    "healthCheckInterval": "9s", "rollbackOnFailure": false, "paused": true,
+                    "maintenanceWindows": [{"schedule": "0 2 * * 6", "duration": "1h"}],
+                    "budgets": [{"nodes": "10%", "reasons": ["drift"], "schedule": "0 2 * * 6", "duration": "1h"}],
                 },
                 "systemReserved": {"cpu": "1", "memory": "1Gi"},
             }),
@@ -32,12 +34,8 @@ fn settings_without_effect_are_told() {
                 "nodeGroupDefaults": {},
                 "globalSettings": {
                     "scaleUpCooldownSeconds": 1, "scaleDownCooldownSeconds": 1, "maxConcurrentScaleUps": 1,
-                    "maxConcurrentScaleDowns": 1, "enableDynamicNodeGroupCreation": true, "enableRebalancing": true,
+                    "maxConcurrentScaleDowns": 1, "enableDynamicNodeGroupCreation": true,
                     "podEvictionTimeoutSeconds": 0,
-                },
-                "rebalancer": {
-                    "enabled": true, "strategy": "surge",
-                    "maintenanceWindows": [{"schedule": "0 2 * * 6", "duration": "1h"}],
                 },
             }),
             &[
@@ -47,11 +45,7 @@ fn settings_without_effect_are_told() {
                 "spec.globalSettings.maxConcurrentScaleUps",
                 "spec.globalSettings.maxConcurrentScaleDowns",
                 "spec.globalSettings.enableDynamicNodeGroupCreation",
-                "spec.globalSettings.enableRebalancing",
                 "spec.globalSettings.podEvictionTimeoutSeconds",
-                "spec.rebalancer.enabled",
-                "spec.rebalancer.strategy",
-                "spec.rebalancer.maintenanceWindows",
             ],
         ),
     ];

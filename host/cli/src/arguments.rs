@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Fit(Fit),
     /// List machines without their VPSieNode, and VPSieNodes without their machine.
     Orphans(Orphans),
+    /// Undo a rebalance operation that is under way.
+    Rollback(Rollback),
     /// Print the custom resource definitions as YAML.
     Crds,
     /// Write, test and replay policies; no cluster is needed.
@@ -82,6 +84,22 @@ pub(crate) struct Run {
     pub(crate) log: Log,
     #[command(flatten)]
     pub(crate) pace: Pace,
+}
+
+/// Which operation is undone.
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// Name of the Rebalance; `kubectl get rebalances -A` lists them.
+    pub(crate) name: String,
+    /// Its namespace.
+    #[arg(long, short, default_value = "kube-system")]
+    pub(crate) namespace: String,
+    /// Whether to wait until the operation is over.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) wait: bool,
+    /// Kubeconfig file. Default: the pod's service account, else the usual places of kubectl.
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
 }
 
 /// What is logged, and how. Logs go to standard error.

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Explain(options) => commands::explain::run(&options),
         Command::Fit(options) => commands::fit::run(&options),
         Command::Orphans(options) => commands::orphans::run(&options),
+        Command::Rollback(options) => commands::rollback::run(&options),
         Command::Crds => commands::crds::run(),
         Command::Policy(command) => commands::policy::run(&command),
     };

@@ -202,6 +202,15 @@ impl Index {
         self.read().nodes.get(name).map(|entry| entry.object.clone())
     }
 
+    /// Every Node object.
+    pub fn nodes(&self) -> Vec<Arc<Node>> {
+        self.read()
+            .nodes
+            .values()
+            .map(|entry| entry.object.clone())
+            .collect()
+    }
+
     /// Whether the kubelet reports the node ready.
     pub fn node_is_ready(&self, name: &str) -> bool {
         self.read().nodes.get(name).is_some_and(|entry| entry.ready)

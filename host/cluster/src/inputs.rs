@@ -58,6 +58,10 @@ pub struct Inputs {
     pub grace_ms: i64,
     pub max_cluster_nodes: Option<u32>,
     pub removal_budget: u32,
+    /// Whether nodes may be replaced by others.
+    pub may_replace: bool,
+    /// Offerings whose nodes were replaced by cheaper ones, by group, and when.
+    pub given_up: Vec<(ObjectKey, String, i64)>,
 }
 
 impl Inputs {

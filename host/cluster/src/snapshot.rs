@@ -56,6 +56,7 @@ impl<'a> Builder<'a> {
             resources: state.resources.clone(),
             max_cluster_nodes: inputs.max_cluster_nodes,
             removal_budget: inputs.removal_budget,
+            may_replace: inputs.may_replace,
             ..Snapshot::default()
         };
         Self {
@@ -77,6 +78,7 @@ impl<'a> Builder<'a> {
         self.classes();
         self.pods();
         self.budgets();
+        self.given_up();
         self.snapshot
     }
 
@@ -151,6 +153,14 @@ impl<'a> Builder<'a> {
             last_scale_down_ms,
             annotations,
         }
+    }
+
+    fn given_up(&mut self) {
+        let known = self.inputs.given_up.iter().filter_map(|(key, offering, at)| {
+            let group = self.group_ids.get(&(key.namespace.as_str(), key.name.as_str()))?;
+            Some((*group, offering.clone(), *at))
+        });
+        self.snapshot.given_up = known.collect();
     }
 
     fn budgets(&mut self) {

@@ -220,6 +220,7 @@ impl Autoscaler {
                 &shutdown,
                 |key| rebalances.reconcile(key),
             );
+            let over_rebalances = rebalances.watch_over(options.pace.resync, shutdown.clone());
             let on_configs = worker(
                 "autoscalerconfig",
                 &configs.queue,
@@ -230,7 +231,7 @@ impl Autoscaler {
             );
             let scaling = Scaling::new(ctx.clone(), options.pace.clone()).run(shutdown.clone());
             let orphans = Orphans::new(ctx.clone(), options.pace.clone()).run(shutdown.clone());
-            tokio::join!(biased; on_groups, on_nodes, on_rebalances, on_configs, scaling, orphans);
+            tokio::join!(biased; on_groups, on_nodes, on_rebalances, over_rebalances, on_configs, scaling, orphans);
         };
         let work = futures::future::join(loading, acting);
         let stopping = async {

@@ -30,12 +30,20 @@ pub enum Step {
     ReadyWritten,
     /// The Rebalance that removes nodes is created.
     RebalanceCreated,
+    /// Everything that a Rebalance is about carries its marks.
+    Marked,
+    /// A Rebalance has created the VPSieNode of a new node.
+    ReplacementOrdered,
     /// A Rebalance has cordoned its node.
     Cordoned,
     /// A pod was asked to leave.
     Evicted,
     /// A Rebalance has deleted the VPSieNode.
     RecordDeleted,
+    /// The status says that the Rebalance is being rolled back.
+    RollbackWritten,
+    /// A rollback has uncordoned a node.
+    Uncordoned,
     /// The node of a VPSieNode that was deleted by hand is cordoned.
     CordonedByHand,
     /// The status says that the VPSieNode is on its way out.
@@ -56,7 +64,7 @@ pub enum Step {
 
 impl Step {
     /// All of them, in the order of a machine's life.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::RecordCreated,
         Self::ProviderGroupCreated,
         Self::IntentWritten,
@@ -68,9 +76,13 @@ impl Step {
         Self::JoinWritten,
         Self::ReadyWritten,
         Self::RebalanceCreated,
+        Self::Marked,
+        Self::ReplacementOrdered,
         Self::Cordoned,
         Self::Evicted,
         Self::RecordDeleted,
+        Self::RollbackWritten,
+        Self::Uncordoned,
         Self::CordonedByHand,
         Self::TerminatingWritten,
         Self::DeletingWritten,

@@ -1,6 +1,7 @@
 //! The settings in force: those of AutoscalerConfig `default`, and what the process was started with.
 
 use autoscaler_api::AutoscalerConfig;
+use autoscaler_api::autoscaler_config::Strategy;
 use autoscaler_core::model::Resources;
 use std::time::Duration;
 
@@ -52,6 +53,9 @@ pub struct Settings {
     pub pod_grace: Duration,
     pub reserved: Resources,
     pub removals_at_once: u32,
+    /// Whether nodes may be replaced by others, and in what order new ones come and old ones go.
+    pub may_replace: bool,
+    pub strategy: Strategy,
     pub startup_taints: Vec<String>,
     pub remove_orphans: bool,
 }
@@ -91,6 +95,8 @@ impl Settings {
                 .max_concurrent
                 .and_then(|n| u32::try_from(n).ok())
                 .unwrap_or(1),
+            may_replace: config.is_some_and(|config| config.spec.replaces_nodes()),
+            strategy: rebalancer.strategy_or_default(),
             startup_taints: global.startup_taints.unwrap_or_default(),
         }
     }

@@ -93,6 +93,8 @@ fn cluster(nodes: u32, pods: u32) -> Arc<Snapshot> {
         vpsie_node: None,
         created_ms: 0,
         idle_since_ms: None,
+        not_ready_since_ms: None,
+        drifted: None,
         protected: None,
         hourly_micros: 100,
         residents: Arc::new((0..5).map(|at| resident(number + at * nodes)).collect()),

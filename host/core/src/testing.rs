@@ -103,6 +103,8 @@ impl Cluster {
             vpsie_node: None,
             created_ms: 0,
             idle_since_ms: None,
+            not_ready_since_ms: None,
+            drifted: None,
             protected: None,
             hourly_micros: 0,
             residents: Arc::default(),

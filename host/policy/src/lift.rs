@@ -5,7 +5,7 @@ use crate::bindings::{node_selection, rebalance, scale_up, types, what_if};
 use crate::error::CallError;
 use autoscaler_core::decision::{
     Addition, ClassCount, Demand, GroupDemand, Kept, Mix, Purchase, Reason, RebalanceAction,
-    RebalanceProposal, RebalanceStep, Rejection, WhatIfQuestion,
+    RebalanceProposal, RebalanceStep, Rejection, Replacement, ReplacementKind, WhatIfQuestion,
 };
 
 /// Characters of a reason's code; it becomes a metric label.
@@ -54,6 +54,9 @@ pub(crate) fn proposal(proposal: rebalance::Proposal) -> RebalanceProposal {
             .map(|step| RebalanceStep {
                 action: match step.action {
                     rebalance::Action::Remove(node) => RebalanceAction::Remove(node),
+                    rebalance::Action::Replace(replacement) => {
+                        RebalanceAction::Replace(self::replacement(replacement))
+                    }
                 },
                 batch: step.batch,
                 reason: reason(&step.reason),
@@ -70,16 +73,30 @@ pub(crate) fn proposal(proposal: rebalance::Proposal) -> RebalanceProposal {
     }
 }
 
+fn replacement(replacement: rebalance::Replacement) -> Replacement {
+    Replacement {
+        nodes: replacement.nodes,
+        additions: replacement.additions.into_iter().map(addition).collect(),
+        kind: match replacement.kind {
+            rebalance::ReplacementKind::Cheaper => ReplacementKind::Cheaper,
+            rebalance::ReplacementKind::Consolidate => ReplacementKind::Consolidate,
+            rebalance::ReplacementKind::Drift => ReplacementKind::Drift,
+            rebalance::ReplacementKind::Expire => ReplacementKind::Expire,
+            rebalance::ReplacementKind::Repair => ReplacementKind::Repair,
+        },
+    }
+}
+
+fn addition(addition: what_if::Addition) -> Addition {
+    Addition {
+        template: addition.template,
+        count: addition.count,
+    }
+}
+
 pub(crate) fn question(question: what_if::Question) -> WhatIfQuestion {
     WhatIfQuestion {
-        additions: question
-            .additions
-            .into_iter()
-            .map(|addition| Addition {
-                template: addition.template,
-                count: addition.count,
-            })
-            .collect(),
+        additions: question.additions.into_iter().map(addition).collect(),
         removals: question.removals,
         pods: question
             .pods

@@ -132,6 +132,7 @@ fn fleet(fleet: &Fleet) -> rebalance::Fleet {
         pods_to_move: fleet.pods_to_move.clone(),
         age_ms: fleet.age_ms.clone(),
         idle_ms: fleet.idle_ms.clone(),
+        not_ready_ms: fleet.not_ready_ms.clone(),
         flags: fleet.flags.iter().copied().map(node_flags).collect(),
     }
 }
@@ -143,6 +144,7 @@ fn node_flags(flags: NodeFlags) -> rebalance::NodeFlags {
         (flags.cordoned, rebalance::NodeFlags::CORDONED),
         (flags.upcoming, rebalance::NodeFlags::UPCOMING),
         (flags.leaving, rebalance::NodeFlags::LEAVING),
+        (flags.drifted, rebalance::NodeFlags::DRIFTED),
     ]
     .into_iter()
     .filter(|(set, _)| *set)

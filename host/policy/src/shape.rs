@@ -36,8 +36,14 @@ pub(crate) fn check(question: &Question, answer: &Answer) -> Result<(), String> 
         }
         (Question::Rebalance { .. }, Answer::Rebalance(proposal)) => {
             for step in &proposal.steps {
-                let RebalanceAction::Remove(node) = step.action;
-                rows.node(node)?;
+                match &step.action {
+                    RebalanceAction::Remove(node) => rows.node(*node)?,
+                    RebalanceAction::Replace(replacement) => {
+                        replacement.nodes.iter().try_for_each(|node| rows.node(*node))?;
+                        let mut additions = replacement.additions.iter();
+                        additions.try_for_each(|addition| rows.template(addition.template))?;
+                    }
+                }
             }
             proposal.kept.iter().try_for_each(|kept| rows.node(kept.node))
         }

@@ -84,7 +84,9 @@ fn idle_nodes_go_before_little_used_ones() {
         .steps
         .iter()
         .map(|step| {
-            let RebalanceAction::Remove(node) = step.action;
+            let RebalanceAction::Remove(node) = step.action else {
+                panic!("a replacement")
+            };
             (node, step.batch, step.reason.code.as_str())
         })
         .collect();

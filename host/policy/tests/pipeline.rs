@@ -165,7 +165,7 @@ fn answer(decision: Decision) -> Answer {
 fn purchases<Stage>(plan: &Plan<Stage>) -> Vec<(u32, u32)> {
     let buys = plan.actions().iter().filter_map(|action| match action {
         Action::Buy { template, count, .. } => Some((*template, *count)),
-        Action::Remove { .. } => None,
+        Action::Remove { .. } | Action::Replace { .. } => None,
     });
     buys.collect()
 }
@@ -258,6 +258,8 @@ fn three_zones(full: u32) -> Snapshot {
                 vpsie_node: Some(format!("prod/{name}")),
                 created_ms: NOW - 60 * MINUTE,
                 idle_since_ms: None,
+                not_ready_since_ms: None,
+                drifted: None,
                 protected: None,
                 hourly_micros: 100_000,
                 residents: Arc::default(),
@@ -361,6 +363,8 @@ fn surplus_nodes_go_as_long_as_their_pods_find_a_place() {
             vpsie_node: Some(format!("prod/{name}")),
             created_ms: NOW - 60 * MINUTE,
             idle_since_ms: idle.then_some(NOW - 30 * MINUTE),
+            not_ready_since_ms: None,
+            drifted: None,
             protected: None,
             hourly_micros: 70_000,
             residents: Arc::default(),
@@ -382,7 +386,7 @@ fn surplus_nodes_go_as_long_as_their_pods_find_a_place() {
         .iter()
         .map(|action| match action {
             Action::Remove { node, reason, .. } => (*node, reason.code.as_str()),
-            Action::Buy { .. } => panic!("nothing is bought"),
+            Action::Buy { .. } | Action::Replace { .. } => panic!("nothing is bought"),
         })
         .collect();
     assert_eq!(removed, [(3, "Idle"), (2, "Underused")]);

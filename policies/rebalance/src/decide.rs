@@ -1,7 +1,9 @@
-//! The decision: idle nodes together, then little-used nodes one after the other.
+//! The decision: what has to be replaced; else idle nodes together, then little-used nodes one after the other; else
+//! what would cost less otherwise.
 
 use crate::Config;
 use crate::eligibility::{Appearance, Node, nodes};
+use crate::replace::{Found, Search};
 use policy_sdk::Reason;
 use policy_sdk::rebalance::{Action, Kept, Proposal, Snapshot, Step};
 use policy_sdk::what_if::{self, Question};
@@ -11,7 +13,45 @@ use std::cmp::Reverse;
 const QUESTIONS: usize = 48;
 
 pub(crate) fn decide(snapshot: &Snapshot, config: &Config) -> Proposal {
-    let mut round = Round::new(snapshot);
+    let mut search = Search {
+        snapshot,
+        config,
+        questions: QUESTIONS,
+    };
+    let all: Vec<Node<'_>> = nodes(&snapshot.fleet).collect();
+    let replaces = search.is_wanted() && snapshot.removal_budget > 0;
+    if let Some(found) = replaces.then(|| search.needed(&all)).flatten() {
+        return replacing(found);
+    }
+    let proposal = removals(snapshot, config, &mut search.questions);
+    // What can simply go goes first: the next decision sees what is left.
+    let calm = snapshot.waiting_pods == 0 || config.while_pods_wait;
+    if !replaces || !calm || !proposal.steps.is_empty() {
+        return proposal;
+    }
+    match search.saving(&all) {
+        Some(found) => Proposal {
+            kept: proposal.kept,
+            ..replacing(found)
+        },
+        None => proposal,
+    }
+}
+
+fn replacing((replacement, reason): Found) -> Proposal {
+    Proposal {
+        steps: vec![Step {
+            action: Action::Replace(replacement),
+            batch: 0,
+            reason,
+        }],
+        kept: Vec::new(),
+    }
+}
+
+/// Nodes that nobody needs.
+fn removals(snapshot: &Snapshot, config: &Config, questions: &mut usize) -> Proposal {
+    let mut round = Round::new(snapshot, *questions);
     let (mut idle, mut underused) = (Vec::new(), Vec::new());
     for node in nodes(&snapshot.fleet) {
         let Some(appearance) = node.appearance(snapshot, config) else {
@@ -41,6 +81,7 @@ pub(crate) fn decide(snapshot: &Snapshot, config: &Config) -> Proposal {
     for node in &underused {
         round.remove_underused(node);
     }
+    *questions = round.questions;
     round.proposal()
 }
 
@@ -58,7 +99,7 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn new(snapshot: &'a Snapshot) -> Self {
+    fn new(snapshot: &'a Snapshot, questions: usize) -> Self {
         // Nodes that are still on their way do not count: they may never come.
         let surplus = |group: &policy_sdk::NodeGroup| {
             group
@@ -70,7 +111,7 @@ impl<'a> Round<'a> {
             snapshot,
             surplus: snapshot.catalogue.groups.iter().map(surplus).collect(),
             budget: snapshot.removal_budget,
-            questions: QUESTIONS,
+            questions,
             batch: 0,
             removed: Vec::new(),
             steps: Vec::new(),

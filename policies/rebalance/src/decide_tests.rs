@@ -74,6 +74,7 @@ fn snapshot(nodes: &[NodeCase]) -> Snapshot {
             pods_to_move: nodes.iter().map(|node| node.pods).collect(),
             age_ms: nodes.iter().map(|node| node.age_ms).collect(),
             idle_ms: nodes.iter().map(|node| node.idle_ms).collect(),
+            not_ready_ms: vec![0; nodes.len()],
             flags: nodes.iter().map(|node| node.flags).collect(),
         },
         waiting_pods: 0,
@@ -110,8 +111,9 @@ fn ask(snapshot: Snapshot, most: usize) -> Proposal {
 type Summary<'a> = (Vec<(u32, u32)>, Vec<(u32, &'a str)>);
 
 fn summary(proposal: &Proposal) -> Summary<'_> {
-    let steps = proposal.steps.iter().map(|step| match step.action {
-        Action::Remove(node) => (node, step.batch),
+    let steps = proposal.steps.iter().map(|step| match &step.action {
+        Action::Remove(node) => (*node, step.batch),
+        Action::Replace(_) => panic!("replacements are not wanted here"),
     });
     (
         steps.collect(),

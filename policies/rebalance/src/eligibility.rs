@@ -28,9 +28,10 @@ pub(crate) struct Node<'a> {
     cpu_permille: u32,
     memory_permille: u32,
     pub(crate) pods_to_move: u32,
-    age_ms: u64,
+    pub(crate) age_ms: u64,
     idle_ms: u64,
-    flags: NodeFlags,
+    pub(crate) not_ready_ms: u64,
+    pub(crate) flags: NodeFlags,
 }
 
 pub(crate) fn nodes(fleet: &Fleet) -> impl Iterator<Item = Node<'_>> {
@@ -47,6 +48,7 @@ pub(crate) fn nodes(fleet: &Fleet) -> impl Iterator<Item = Node<'_>> {
             pods_to_move: *fleet.pods_to_move.get(row)?,
             age_ms: *fleet.age_ms.get(row)?,
             idle_ms: *fleet.idle_ms.get(row)?,
+            not_ready_ms: *fleet.not_ready_ms.get(row)?,
             flags: *fleet.flags.get(row)?,
         })
     })

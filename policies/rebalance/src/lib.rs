@@ -2,10 +2,13 @@
 //!
 //! First the nodes that have had no pod to move for a while, the dearest first. Then, one at a time, the
 //! little-used ones whose pods the oracle places on the nodes that stay. Every node that looked superfluous
-//! and stays is named with the reason.
+//! and stays is named with the reason. Where the host replaces nodes, those that do not work, differ from their group's
+//! spec or are too old are replaced before anything else, and where nothing can simply go, nodes make way for cheaper
+//! ones.
 
 mod decide;
 mod eligibility;
+mod replace;
 
 use policy_sdk::rebalance::{Proposal, Snapshot};
 use policy_sdk::{Description, Diagnostic, PolicyError, Rebalance};
@@ -27,6 +30,22 @@ pub struct Config {
     pub settle_seconds: u32,
     /// Whether nodes go although pods wait for a place.
     pub while_pods_wait: bool,
+    /// How long a node has not been ready before it is replaced; 0 for never.
+    pub unhealthy_seconds: u32,
+    /// How old a node becomes before it is replaced; 0 for any age.
+    pub max_age_seconds: u32,
+    /// How many nodes make way together for cheaper ones at most; 0 replaces nothing for the money.
+    pub most_merged: u32,
+    /// How long a new node is expected to earn what it saves.
+    pub expected_life_seconds: u32,
+    /// What the move of one pod costs, in millionths of the currency unit.
+    pub eviction_cost_micros: u32,
+    /// How long old and new nodes run side by side.
+    pub start_seconds: u32,
+    /// A replacement for the money saves at least this share of the old price, in thousandths.
+    pub minimum_saving_permille: u32,
+    /// How long an offering that was given up for a cheaper one is not bought in place of others.
+    pub flip_back_seconds: u32,
 }
 
 impl Default for Config {
@@ -36,6 +55,14 @@ impl Default for Config {
             underused_permille: 500,
             settle_seconds: 600,
             while_pods_wait: false,
+            unhealthy_seconds: 600,
+            max_age_seconds: 0,
+            most_merged: 8,
+            expected_life_seconds: 86_400,
+            eviction_cost_micros: 2_000,
+            start_seconds: 300,
+            minimum_saving_permille: 100,
+            flip_back_seconds: 86_400,
         }
     }
 }
@@ -52,15 +79,17 @@ impl Rebalance for RemoveIdle {
     }
 
     fn validate(config: &Config) -> Vec<Diagnostic> {
-        if config.underused_permille > 1000 {
-            let message = format!("{} is more than the whole node", config.underused_permille);
-            return vec![Diagnostic::new(
-                "/underusedPermille",
-                message,
-                "thousandths, from 0 to 1000",
-            )];
-        }
-        Vec::new()
+        let shares = [
+            ("/underusedPermille", config.underused_permille),
+            ("/minimumSavingPermille", config.minimum_saving_permille),
+        ];
+        let beyond = shares.into_iter().filter(|(_, share)| *share > 1000);
+        beyond
+            .map(|(path, share)| {
+                let message = format!("{share} is more than the whole node");
+                Diagnostic::new(path, message, "thousandths, from 0 to 1000")
+            })
+            .collect()
     }
 
     fn decide(snapshot: &Snapshot, config: &Config) -> Result<Proposal, PolicyError> {
@@ -83,7 +112,7 @@ mod tests {
             .iter()
             .map(|(name, property)| (name.clone(), property["default"].clone()))
             .collect();
-        assert_eq!(defaults.len(), 4);
+        assert_eq!(defaults.len(), 12);
         assert_eq!(
             serde_json::from_value::<Config>(defaults.into()).unwrap(),
             Config::default()

@@ -22,7 +22,7 @@ pub mod node_selection {
 /// The question and the answer of [`crate::Rebalance`].
 pub mod rebalance {
     pub use crate::bindings::rebalance::exports::vpsie::autoscaler::rebalance::{
-        Action, Fleet, Kept, NodeFlags, Proposal, Snapshot, Step,
+        Action, Fleet, Kept, NodeFlags, Proposal, Replacement, ReplacementKind, Snapshot, Step,
     };
 }
 

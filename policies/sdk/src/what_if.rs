@@ -27,6 +27,16 @@ impl Question {
         }
     }
 
+    /// These nodes come, those go, and only the pods of those that go look for a place.
+    #[must_use]
+    pub fn replacement(additions: Vec<Addition>, removals: Vec<u32>) -> Self {
+        Self {
+            additions,
+            removals,
+            pods: Some(Vec::new()),
+        }
+    }
+
     /// These nodes go, and only their own pods look for a place.
     #[must_use]
     pub fn removals(removals: Vec<u32>) -> Self {

@@ -89,6 +89,7 @@ pub fn within_limits(snapshot: &Snapshot, plan: &Plan<Checked>) {
                     assert!(!rests, "an offering that rests");
                 }
             }
+            Action::Replace { .. } => panic!("a replacement that nobody proposed"),
             Action::Remove { node, .. } => {
                 assert!(removed.insert(*node), "a node that goes twice");
                 let Some(group) = snapshot.nodes[*node as usize].group else {

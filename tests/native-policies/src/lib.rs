@@ -6,9 +6,9 @@
 
 use anyhow::{Result, bail};
 use autoscaler_core::decision::{
-    Answer, Catalogue, Cause, ClassCount, Context, Demand, Fleet, GroupDemand, Kept, Leftover, Mix,
+    Addition, Answer, Catalogue, Cause, ClassCount, Context, Demand, Fleet, GroupDemand, Kept, Leftover, Mix,
     NodeFlags, Oracle, Pending, Purchase, Question, Reason, RebalanceAction, RebalanceProposal,
-    RebalanceStep, Rejection, WhatIfQuestion,
+    RebalanceStep, Rejection, Replacement, ReplacementKind, WhatIfQuestion,
 };
 use policy_sdk as sdk;
 use policy_sdk::testing::with_borrowed_oracle;
@@ -161,6 +161,7 @@ fn fleet(fleet: &Fleet) -> sdk::rebalance::Fleet {
         pods_to_move: fleet.pods_to_move.clone(),
         age_ms: fleet.age_ms.clone(),
         idle_ms: fleet.idle_ms.clone(),
+        not_ready_ms: fleet.not_ready_ms.clone(),
         flags: fleet.flags.iter().map(flags).collect(),
     }
 }
@@ -173,6 +174,7 @@ fn flags(flags: &NodeFlags) -> sdk::rebalance::NodeFlags {
     all.set(Flags::CORDONED, flags.cordoned);
     all.set(Flags::UPCOMING, flags.upcoming);
     all.set(Flags::LEAVING, flags.leaving);
+    all.set(Flags::DRIFTED, flags.drifted);
     all
 }
 
@@ -209,7 +211,7 @@ fn leftover(leftover: Leftover) -> what_if::Leftover {
 
 fn read_question(question: &what_if::Question) -> WhatIfQuestion {
     let additions = question.additions.iter();
-    let additions = additions.map(|addition| autoscaler_core::decision::Addition {
+    let additions = additions.map(|addition| Addition {
         template: addition.template,
         count: addition.count,
     });
@@ -266,14 +268,35 @@ fn mix(mix: sdk::node_selection::Mix) -> Mix {
     }
 }
 
+fn replacement(replacement: sdk::rebalance::Replacement) -> Replacement {
+    use sdk::rebalance::ReplacementKind as Kind;
+    let additions = replacement.additions.iter().map(|addition| Addition {
+        template: addition.template,
+        count: addition.count,
+    });
+    Replacement {
+        nodes: replacement.nodes,
+        additions: additions.collect(),
+        kind: match replacement.kind {
+            Kind::Cheaper => ReplacementKind::Cheaper,
+            Kind::Consolidate => ReplacementKind::Consolidate,
+            Kind::Drift => ReplacementKind::Drift,
+            Kind::Expire => ReplacementKind::Expire,
+            Kind::Repair => ReplacementKind::Repair,
+        },
+    }
+}
+
 fn proposal(proposal: sdk::rebalance::Proposal) -> RebalanceProposal {
-    let steps = proposal.steps.into_iter().map(|step| {
-        let sdk::rebalance::Action::Remove(node) = step.action;
-        RebalanceStep {
-            action: RebalanceAction::Remove(node),
-            batch: step.batch,
-            reason: reason(step.reason),
-        }
+    let steps = proposal.steps.into_iter().map(|step| RebalanceStep {
+        action: match step.action {
+            sdk::rebalance::Action::Remove(node) => RebalanceAction::Remove(node),
+            sdk::rebalance::Action::Replace(replacement) => {
+                RebalanceAction::Replace(self::replacement(replacement))
+            }
+        },
+        batch: step.batch,
+        reason: reason(step.reason),
     });
     let kept = proposal.kept.into_iter().map(|kept| Kept {
         node: kept.node,

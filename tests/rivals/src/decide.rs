@@ -205,7 +205,7 @@ fn moved(placement: &Placement, plan: &Plan<Checked>) -> Assignment {
         .iter()
         .filter_map(|action| match action {
             Action::Remove { node, .. } => Some(*node),
-            Action::Buy { .. } => None,
+            Action::Buy { .. } | Action::Replace { .. } => None,
         })
         .collect();
     let mut homeless: BTreeMap<ClassId, VecDeque<Who>> = BTreeMap::new();

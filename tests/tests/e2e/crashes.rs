@@ -47,7 +47,8 @@ async fn a_process_that_ends_at_any_step_leaves_nothing_behind() -> Result<()> {
     for step in Step::ALL {
         let played = ROUNDS
             .iter()
-            .any(|(buys, gives, _)| *buys == step || *gives == step);
+            .any(|(buys, gives, _)| *buys == step || *gives == step)
+            || crate::rollbacks::ROUNDS.iter().any(|(at, _)| *at == step);
         ensure!(played, "no round ends the process at {step}");
     }
     let mut stage = Stage::set(quick_cloud()).await?;
@@ -176,7 +177,7 @@ async fn empty(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-async fn dies(stage: &mut Stage) -> Result<()> {
+pub(crate) async fn dies(stage: &mut Stage) -> Result<()> {
     let began = Instant::now();
     while stage.controller_lives() {
         ensure!(
@@ -196,7 +197,7 @@ async fn dies(stage: &mut Stage) -> Result<()> {
 }
 
 /// So many machines, each with one Node and one VPSieNode, and no Node is cordoned.
-async fn all_is_well(stage: &Stage, wanted: usize) -> Result<()> {
+pub(crate) async fn all_is_well(stage: &Stage, wanted: usize) -> Result<()> {
     let what = format!("there are {wanted} machines and nothing is cordoned");
     stage
         .until(&what, PATIENCE, || async {

@@ -102,7 +102,7 @@ pub(crate) async fn prepare(stage: &Stage, rebalance: bool) -> Result<()> {
             "metadata": {"name": "quick-removal"},
             "spec": {
                 "kinds": ["rebalance"], "mode": "Active", "source": {"builtIn": "rebalance"},
-                "config": {"idleSeconds": 1, "settleSeconds": 1},
+                "config": {"idleSeconds": 1, "settleSeconds": 1, "mostMerged": 0},
             },
         }))
         .await?;

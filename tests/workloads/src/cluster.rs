@@ -135,6 +135,8 @@ impl Cluster {
             template: Some(template),
             created_ms: NOW - 5 * HOUR,
             idle_since_ms: Some(NOW - 4 * HOUR),
+            not_ready_since_ms: None,
+            drifted: None,
             protected: None,
             hourly_micros: bought.hourly_micros,
             residents: Arc::default(),

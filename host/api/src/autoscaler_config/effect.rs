@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{AutoscalerConfig, AutoscalerConfigSpec, AutoscalerConfigStatus, Strategy};
+use super::{AutoscalerConfig, AutoscalerConfigSpec, AutoscalerConfigStatus};
 use crate::ConditionUpdate;
 use crate::conditions::{self, reasons, set, types};
 
@@ -37,7 +37,6 @@ impl AutoscalerConfigSpec {
                 global.enable_dynamic_node_group_creation_or_default(),
                 "enableDynamicNodeGroupCreation",
             ),
-            (global.enable_rebalancing_or_default(), "enableRebalancing"),
             (
                 global.pod_eviction_timeout_seconds.is_some(),
                 "podEvictionTimeoutSeconds",
@@ -45,18 +44,6 @@ impl AutoscalerConfigSpec {
         ] {
             check(set, &format!("spec.globalSettings.{field}"));
         }
-        let rebalancer = self.rebalancer.clone().unwrap_or_default();
-        check(rebalancer.enabled_or_default(), "spec.rebalancer.enabled");
-        check(
-            rebalancer.strategy_or_default() != Strategy::Rolling,
-            "spec.rebalancer.strategy",
-        );
-        check(
-            rebalancer
-                .maintenance_windows
-                .is_some_and(|list| !list.is_empty()),
-            "spec.rebalancer.maintenanceWindows",
-        );
         fields
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod fake_vpsie;
 pub(crate) mod fit;
 pub(crate) mod orphans;
 pub(crate) mod policy;
+pub(crate) mod rollback;
 pub(crate) mod run;
 
 use anyhow::Context;

@@ -86,10 +86,49 @@ impl Builder<'_> {
             vpsie_node: record.map(|(key, _)| key.to_string()),
             created_ms: entry.created_ms,
             idle_since_ms: entry.idle_since_ms,
+            not_ready_since_ms: (!entry.ready).then(|| silent_since_ms(&entry.object, entry.created_ms)),
+            drifted: record.and_then(|(key, node)| self.drift(key, node)),
             protected: entry.protected.clone(),
             hourly_micros: template.map_or(0, |id| self.snapshot.templates[id as usize].hourly_micros),
             residents: member.residents.cloned().unwrap_or_default(),
         }
+    }
+
+    /// How a machine differs from what a new one of its group would be.
+    fn drift(&self, key: &ObjectKey, node: &VPSieNode) -> Option<String> {
+        let group = ObjectKey::new(&key.namespace, &node.spec.node_group_name);
+        let wanted = &self.state.node_groups.get(&group)?.spec;
+        let is = &node.spec;
+        if !wanted.offering_ids.contains(&is.instance_type) {
+            return Some(format!(
+                "offering {} is not among spec.offeringIDs",
+                is.instance_type
+            ));
+        }
+        let texts = [
+            (
+                "datacenterID",
+                Some(&is.datacenter_id),
+                Some(&wanted.datacenter_id),
+            ),
+            (
+                "resourceIdentifier",
+                Some(&is.resource_identifier),
+                Some(&wanted.resource_identifier),
+            ),
+            ("osImageID", is.os_image_id.as_ref(), wanted.os_image_id.as_ref()),
+            (
+                "kubernetesVersion",
+                is.kubernetes_version.as_ref(),
+                wanted.kubernetes_version.as_ref(),
+            ),
+        ];
+        // What one side does not say is no difference: records of the Go controller say less.
+        texts.into_iter().find_map(|(field, is, wanted)| {
+            let (is, wanted) = (is?, wanted?);
+            let differs = !is.is_empty() && !wanted.is_empty() && is != wanted;
+            differs.then(|| format!("{field} is {is}, spec.{field} asks for {wanted}"))
+        })
     }
 
     /// A node on its way, as it will be. None where its group or offering is unknown by now.
@@ -120,11 +159,27 @@ impl Builder<'_> {
             vpsie_node: Some(key.to_string()),
             created_ms: created.map_or(self.inputs.now_ms, |time| time.0.as_millisecond()),
             idle_since_ms: None,
+            not_ready_since_ms: None,
+            drifted: None,
             protected: None,
             hourly_micros: template.hourly_micros,
             residents: residents.map(without_daemons).unwrap_or_default(),
         })
     }
+}
+
+/// Since when a node does not report that it is ready.
+fn silent_since_ms(node: &k8s_openapi::api::core::v1::Node, created_ms: i64) -> i64 {
+    let conditions = node
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    let ready = conditions.filter(|condition| condition.type_ == "Ready");
+    let changed = ready.filter_map(|condition| condition.last_transition_time.as_ref());
+    changed
+        .map(|time| time.0.as_millisecond())
+        .max()
+        .unwrap_or(created_ms)
 }
 
 /// Pods of DaemonSets are in the template of a node on its way already.

@@ -1,25 +1,26 @@
 //! The side effects of steps. Each may be done twice with the effect of once.
 
-use super::judge::{Act, PodView, Trigger, Verdict, named};
+use super::judge::{Act, PodView, Seen, Trigger, Verdict, named};
 use super::record::Record;
-use super::{LOOK_AGAIN, Tools, world};
+use super::{LOOK_AGAIN, Tools, marks, world};
 use crate::crash::{self, Step};
 use crate::error::Error;
+use crate::nodegroup::{NewNode, new_vpsie_node};
 use crate::runtime::metrics::{EvictionResult, Metrics};
 use autoscaler_api::autoscaler_config::RebalancerSettings;
 use autoscaler_api::labels;
 use autoscaler_api::rebalance::PlannedStep;
-use autoscaler_api::vpsie_node::VPSieNode;
+use autoscaler_api::vpsie_node::{CreationReason, VPSieNode};
+use autoscaler_cluster::ObjectKey;
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{Node, Pod, Taint};
-use kube::api::{DeleteParams, EvictParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, EvictParams, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
-use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Keeps off pods that tolerate a cordon, and tells which nodes are on their way out.
-pub(super) const TAINT: &str = "autoscaler.vpsie.com/rebalancing";
+/// How a step's message begins whose evictions are refused.
+pub(super) const BLOCKED: &str = "blocked: ";
 /// Longest wait for one eviction request: the API server answers at once, its webhooks may not.
 const EVICTION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -33,9 +34,24 @@ pub(super) async fn apply(
 ) -> Result<Verdict, Error> {
     let node = step.node.as_deref().unwrap_or_default();
     match act {
-        Act::Cordon => cordon(tools, record, step).await,
+        Act::Order => order(tools, record, step).await,
+        Act::Label => {
+            let object = match &step.vpsie_node {
+                Some(name) => world::vpsie_node(tools, record.namespace(), name).await?,
+                None => None,
+            };
+            if let Some(name) = object.as_ref().and_then(|object| object.node_name()) {
+                marks::mark_node(tools, record.id(), name).await?;
+            }
+            Ok(Verdict::Wait("the new node is Ready".to_owned(), Duration::ZERO))
+        }
+        Act::Cordon => {
+            let text = marks::cordon(tools, record, node).await?;
+            crash::at(Step::Cordoned);
+            Ok(Verdict::Done(text.to_owned()))
+        }
         Act::Uncordon => {
-            let undone = uncordon(tools, record, node).await?;
+            let undone = marks::unmark_node(tools, record.id(), node).await?;
             Ok(Verdict::Done(
                 if undone {
                     "uncordoned"
@@ -46,8 +62,9 @@ pub(super) async fn apply(
             ))
         }
         Act::Evict(pods) => evict(tools, record, node, &pods, step, settings).await,
-        Act::Delete => {
-            delete_vpsie_node(tools, record, step).await?;
+        Act::Delete(seen) => {
+            let name = step.vpsie_node.as_deref().unwrap_or_default();
+            delete_vpsie_node(tools, record, name, seen).await?;
             Ok(Verdict::Wait(
                 "the machine is being removed".to_owned(),
                 LOOK_AGAIN,
@@ -56,144 +73,62 @@ pub(super) async fn apply(
     }
 }
 
-/// Marks the VPSieNode first: `kubectl get vpsienodes -l rebalance-operation=in-progress` must show every
-/// node that could be cordoned.
-async fn cordon(tools: &Tools, record: &Record<'_>, step: &PlannedStep) -> Result<Verdict, Error> {
-    if let Some(name) = &step.vpsie_node {
-        mark_vpsie_node(tools, record.namespace(), name, Some(labels::IN_PROGRESS)).await?;
-    }
-    let Some(node) = (match &step.node {
-        Some(name) => world::node(tools, name).await?,
-        None => None,
-    }) else {
-        return Ok(Verdict::Done("there is no Node".to_owned()));
+/// Makes the record of the new machine; its own controller does the rest.
+async fn order(tools: &Tools, record: &Record<'_>, step: &PlannedStep) -> Result<Verdict, Error> {
+    let (Some(name), Some(group), Some(offering), Some(size)) = (
+        &step.vpsie_node,
+        &step.node_group,
+        &step.offering_id,
+        step.kube_size_id,
+    ) else {
+        // Such a plan is not begun.
+        return Ok(Verdict::Wait("the step names no machine".to_owned(), LOOK_AGAIN));
     };
-    let name = node.name_any();
-    let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true);
-    let by_us = node
-        .annotations()
-        .get(labels::CORDONED_BY)
-        .is_some_and(|by| by == record.id());
-    let mut taints = node
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.taints.clone())
-        .unwrap_or_default();
-    if !taints.iter().any(|taint| taint.key == TAINT) {
-        let effect = "NoSchedule".to_owned();
-        taints.push(Taint {
-            key: TAINT.to_owned(),
-            effect,
-            ..Taint::default()
-        });
-    }
-    let mut metadata = json!({
-        "resourceVersion": node.metadata.resource_version,
-        "labels": {labels::REBALANCE_OPERATION: labels::IN_PROGRESS},
-        "annotations": {
-            labels::DRAIN_START_TIME: record.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            labels::DRAIN_STATUS: "draining",
-        },
-    });
-    // A cordon that somebody else set stays theirs: it is not undone with the operation.
-    if !cordoned || by_us {
-        metadata["annotations"][labels::CORDONED_BY] = record.id().into();
-    }
-    let patch = json!({"metadata": metadata, "spec": {"unschedulable": true, "taints": taints}});
-    patch_node(tools, &name, &patch).await?;
-    crash::at(Step::Cordoned);
-    tracing::info!(operation = record.id(), node = name, "rebalance: node cordoned");
-    Ok(Verdict::Done(
-        if cordoned && !by_us {
-            "cordoned by somebody else already"
-        } else {
-            "cordoned"
+    let Some(object) = tools.index.node_group(&ObjectKey::new(record.namespace(), group)) else {
+        return Ok(Verdict::Stop(Trigger::ProvisionFailed {
+            node: name.clone(),
+            detail: format!("node group {group} is gone"),
+        }));
+    };
+    let new = NewNode {
+        name: name.clone(),
+        offering: offering.clone(),
+        size,
+        reason: CreationReason::Rebalance,
+        waiting_since: None,
+        fallbacks: Vec::new(),
+    };
+    let mut new = new_vpsie_node(&object, new);
+    new.labels_mut().insert(
+        labels::REBALANCE_OPERATION.to_owned(),
+        labels::IN_PROGRESS.to_owned(),
+    );
+    new.annotations_mut()
+        .insert(labels::REBALANCE.to_owned(), record.id().to_owned());
+    let api = Api::<VPSieNode>::namespaced(tools.effects.clone(), record.namespace());
+    match api.create(&PostParams::default(), &new).await {
+        Ok(_) => {
+            crash::at(Step::ReplacementOrdered);
+            tracing::info!(
+                operation = record.id(),
+                vpsienode = name,
+                "rebalance: replacement ordered"
+            );
         }
-        .to_owned(),
-    ))
-}
-
-/// Takes away what this operation put on a node; tells whether there was anything.
-pub(super) async fn uncordon(tools: &Tools, record: &Record<'_>, name: &str) -> Result<bool, Error> {
-    let Some(node) = world::node(tools, name).await? else {
-        return Ok(false);
-    };
-    let by_us = node
-        .annotations()
-        .get(labels::CORDONED_BY)
-        .is_some_and(|by| by == record.id());
-    let taints = node
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.taints.clone())
-        .unwrap_or_default();
-    let kept: Vec<&Taint> = taints.iter().filter(|taint| taint.key != TAINT).collect();
-    let labelled = node.labels().contains_key(labels::REBALANCE_OPERATION);
-    if !by_us && !labelled && kept.len() == taints.len() {
-        return Ok(false);
+        // The answer to an earlier try was lost.
+        Err(kube::Error::Api(status)) if status.code == 409 => {}
+        Err(error) => return Err(Error::kubernetes("creating a VPSieNode")(error)),
     }
-    let mut spec = json!({"taints": kept});
-    if by_us {
-        spec["unschedulable"] = Value::Null;
-    }
-    let patch = json!({
-        "metadata": {
-            "resourceVersion": node.metadata.resource_version,
-            "labels": {labels::REBALANCE_OPERATION: null},
-            "annotations": {labels::CORDONED_BY: null, labels::DRAIN_START_TIME: null, labels::DRAIN_STATUS: null},
-        },
-        "spec": spec,
-    });
-    patch_node(tools, name, &patch).await?;
-    tracing::info!(operation = record.id(), node = name, "rebalance: node uncordoned");
-    Ok(true)
+    Ok(Verdict::Wait(format!("ordered {name}: {offering}"), LOOK_AGAIN))
 }
 
-async fn patch_node(tools: &Tools, name: &str, patch: &Value) -> Result<(), Error> {
-    let api = Api::<Node>::all(tools.effects.clone());
-    let patched = api
-        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
-        .await;
-    patched.map(drop).map_err(Error::kubernetes("patching a Node"))
-}
-
-/// Whether the label and the taint of a running operation stand on a node.
-pub(super) fn is_marked(node: &Node) -> bool {
-    let labelled = node
-        .labels()
-        .get(labels::REBALANCE_OPERATION)
-        .is_some_and(|value| value == labels::IN_PROGRESS);
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
-    labelled && taints.is_some_and(|taints| taints.iter().any(|taint| taint.key == TAINT))
-}
-
-/// Sets or (`None`) removes the label of a running operation. A VPSieNode that is gone needs none.
-pub(super) async fn mark_vpsie_node(
-    tools: &Tools,
-    namespace: &str,
-    name: &str,
-    value: Option<&str>,
-) -> Result<(), Error> {
-    let api = Api::<VPSieNode>::namespaced(tools.effects.clone(), namespace);
-    let patch = json!({"metadata": {"labels": {labels::REBALANCE_OPERATION: value}}});
-    match api
-        .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-    {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(Error::kubernetes("labelling a VPSieNode")(error)),
-    }
-}
-
-async fn evict(
+/// Asks pods to leave; tells who may not, and why.
+pub(super) async fn evict_all(
     tools: &Tools,
     record: &Record<'_>,
     node: &str,
     pods: &[PodView],
-    step: &PlannedStep,
-    settings: &RebalancerSettings,
-) -> Result<Verdict, Error> {
+) -> Result<Vec<String>, Error> {
     let mut blocked = Vec::new();
     let mut evicted = 0;
     for pod in pods {
@@ -209,11 +144,23 @@ async fn evict(
         blocked = blocked.len(),
         "rebalance: workload migration, pods evicted"
     );
+    Ok(blocked)
+}
+
+async fn evict(
+    tools: &Tools,
+    record: &Record<'_>,
+    node: &str,
+    pods: &[PodView],
+    step: &PlannedStep,
+    settings: &RebalancerSettings,
+) -> Result<Verdict, Error> {
+    let blocked = evict_all(tools, record, node, pods).await?;
     if blocked.is_empty() {
         let names: Vec<_> = pods.iter().map(PodView::key).collect();
         return Ok(Verdict::Wait(format!("leaving: {}", named(&names)), LOOK_AGAIN));
     }
-    let detail = format!("blocked: {}", named(&blocked));
+    let detail = format!("{BLOCKED}{}", named(&blocked));
     let limit = SignedDuration::try_from(settings.drain_timeout).unwrap_or(SignedDuration::MAX);
     let overdue = record.step_began(&step.id).is_some_and(|began| {
         // The next look would come too late: end now, while it is known what blocks.
@@ -232,6 +179,17 @@ async fn evict(
     }
     tracing::warn!(operation = record.id(), node, "rebalance: evictions {detail}");
     Ok(Verdict::Wait(detail, settings.health_check_interval))
+}
+
+/// What came back of an eviction's refusal: the budget's name stands in the details, not in the message.
+fn refusal(status: &kube::core::Status) -> String {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let why: Vec<&str> = causes.map(|cause| cause.message.as_str()).collect();
+    if why.is_empty() {
+        status.message.clone()
+    } else {
+        why.join("; ")
+    }
 }
 
 /// The API server's answer to one eviction.
@@ -259,12 +217,10 @@ pub(crate) async fn evict_pod(
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => (EvictionResult::Gone, Eviction::Accepted),
         // A PodDisruptionBudget, or the API server's own throttling: the text tells which.
         Ok(Err(kube::Error::Api(status))) if status.code == 429 => {
-            (EvictionResult::Blocked, Eviction::Refused(status.message.clone()))
+            (EvictionResult::Blocked, Eviction::Refused(refusal(&status)))
         }
         // Several budgets cover one pod, or a webhook refused: an operator has to look.
-        Ok(Err(kube::Error::Api(status))) => {
-            (EvictionResult::Failed, Eviction::Refused(status.message.clone()))
-        }
+        Ok(Err(kube::Error::Api(status))) => (EvictionResult::Failed, Eviction::Refused(refusal(&status))),
         Ok(Err(error)) => {
             metrics.eviction(EvictionResult::Failed);
             return Err(Error::kubernetes("evicting a pod")(error));
@@ -278,19 +234,29 @@ pub(crate) async fn evict_pod(
     Ok(eviction)
 }
 
-/// Its own controller removes the machine and then lets it go.
-async fn delete_vpsie_node(tools: &Tools, record: &Record<'_>, step: &PlannedStep) -> Result<(), Error> {
-    let Some(name) = &step.vpsie_node else {
-        return Ok(());
-    };
+/// Its own controller removes the machine and then lets it go. Only the very object that was looked at: whoever has
+/// changed it since, such as another leader that rolls back, has decided anew.
+pub(super) async fn delete_vpsie_node(
+    tools: &Tools,
+    record: &Record<'_>,
+    name: &str,
+    seen: Seen,
+) -> Result<(), Error> {
     let api = Api::<VPSieNode>::namespaced(tools.effects.clone(), record.namespace());
-    tracing::info!(
-        operation = record.id(),
-        vpsienode = name,
-        "rebalance: VPSieNode deleted"
-    );
-    match api.delete(name, &DeleteParams::default()).await {
+    let params = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: seen.uid,
+            resource_version: seen.version,
+        }),
+        ..DeleteParams::default()
+    };
+    match api.delete(name, &params).await {
         Ok(_) => {
+            tracing::info!(
+                operation = record.id(),
+                vpsienode = name,
+                "rebalance: VPSieNode deleted"
+            );
             crash::at(Step::RecordDeleted);
             Ok(())
         }

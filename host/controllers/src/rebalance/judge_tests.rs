@@ -3,13 +3,21 @@ use autoscaler_api::autoscaler_config::Rebalancer;
 
 const NODE: NodeView = NodeView {
     cordoned: true,
-    marked: true,
+    labelled: true,
+    tainted: true,
     ours: true,
+    ready: true,
 };
-const VPSIE_NODE: VpsieNodeView = VpsieNodeView {
-    leaving: false,
-    marked: true,
-};
+
+fn vpsie_node(phase: Phase) -> VpsieNodeView {
+    VpsieNodeView {
+        leaving: false,
+        marked: true,
+        phase,
+        error: None,
+        seen: Seen::default(),
+    }
+}
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000 + second).unwrap()
@@ -17,12 +25,18 @@ fn at(second: i64) -> Timestamp {
 
 /// A drained node whose step began at 0, seen at `now`.
 fn view(now: i64) -> View {
-    let (node, vpsie_node) = (Some(NODE), Some(VPSIE_NODE));
+    let (node, vpsie_node) = (Some(NODE), Some(vpsie_node(Phase::Ready)));
     View {
         node,
         vpsie_node,
         pods: Vec::new(),
         waiting: Vec::new(),
+        deadlocks: Vec::new(),
+        no_room: None,
+        attached: Vec::new(),
+        unhealthy: Vec::new(),
+        ordered: false,
+        provision_timeout: Duration::from_secs(600),
         began: Some(at(0)),
         now: at(now),
     }
@@ -32,6 +46,7 @@ fn pod(name: &str, leaving: bool) -> PodView {
     PodView {
         namespace: "team".to_owned(),
         name: name.to_owned(),
+        priority: 0,
         leaving,
         forbids: None,
     }
@@ -45,6 +60,9 @@ fn step(action: StepAction) -> PlannedStep {
         vpsie_node: Some("v1".to_owned()),
         node_group: None,
         offering_id: None,
+        kube_size_id: None,
+        replaces: Vec::new(),
+        batch: None,
         inverse: None,
         reason: None,
     }
@@ -56,7 +74,9 @@ fn words(action: StepAction, view: &View) -> (&'static str, String) {
         Move::Act(Act::Cordon) => ("cordon", String::new()),
         Move::Act(Act::Uncordon) => ("uncordon", String::new()),
         Move::Act(Act::Evict(pods)) => ("evict", named(&pods.iter().map(PodView::key).collect::<Vec<_>>())),
-        Move::Act(Act::Delete) => ("delete", String::new()),
+        Move::Act(Act::Delete(_)) => ("delete", String::new()),
+        Move::Act(Act::Order) => ("order", String::new()),
+        Move::Act(Act::Label) => ("label", String::new()),
         Move::Settled(Verdict::Done(text)) => ("done", text),
         Move::Settled(Verdict::Wait(text, _)) => ("wait", text),
         Move::Settled(Verdict::Stop(trigger)) => ("stop", format!("{} {trigger}", trigger.reason())),
@@ -65,21 +85,46 @@ fn words(action: StepAction, view: &View) -> (&'static str, String) {
 
 #[test]
 fn every_step_has_one_next_move_in_every_situation() {
-    use StepAction::{Cordon, Drain, Remove, Uncordon, Verify};
+    use StepAction::{Cordon, Drain, Provision, Remove, Uncordon, Verify};
     let full = |pods: Vec<PodView>, now| View { pods, ..view(now) };
     let uncordoned = Some(NodeView {
         cordoned: false,
         ..NODE
     });
     let cleared = Some(NodeView {
-        marked: false,
+        labelled: false,
         ..NODE
     });
     let foreign = Some(NodeView { ours: false, ..NODE });
     let leaving = Some(VpsieNodeView {
         leaving: true,
-        ..VPSIE_NODE
+        ..vpsie_node(Phase::Ready)
     });
+    let untouched = NodeView {
+        cordoned: false,
+        tainted: false,
+        ours: false,
+        ..NODE
+    };
+    let fresh = Some(untouched);
+    let important = |name: &str, leaving| PodView {
+        priority: 1000,
+        ..pod(name, leaving)
+    };
+    let coming = |phase, node, now| View {
+        vpsie_node: Some(vpsie_node(phase)),
+        node,
+        ordered: true,
+        ..view(now)
+    };
+    let failed = VpsieNodeView {
+        error: Some("quota exceeded".to_owned()),
+        ..vpsie_node(Phase::Failed)
+    };
+    let mine = NodeView {
+        labelled: false,
+        ..untouched
+    };
     let forbidden = PodView {
         forbids: Some("pod a carries a no".to_owned()),
         ..pod("a", false)
@@ -104,20 +149,101 @@ fn every_step_has_one_next_move_in_every_situation() {
                 node: cleared,
                 ..view(0)
             },
-            "cordon",
-            "",
+            "stop",
+            "StateClearedByOperator",
         ),
         (
             Cordon,
             View {
+                node: fresh,
                 vpsie_node: Some(VpsieNodeView {
                     marked: false,
-                    ..VPSIE_NODE
+                    ..vpsie_node(Phase::Ready)
                 }),
                 ..view(0)
             },
-            "cordon",
+            "stop",
+            "StateClearedByOperator",
+        ),
+        (
+            Cordon,
+            View {
+                node: fresh,
+                deadlocks: vec!["budget web allows none".to_owned()],
+                ..view(0)
+            },
+            "stop",
+            "DisruptionBudgetDeadlock",
+        ),
+        (
+            Cordon,
+            View {
+                node: fresh,
+                no_room: Some("2 pods find no other place".to_owned()),
+                ..view(0)
+            },
+            "stop",
+            "NoPlaceForPods",
+        ),
+        (
+            Cordon,
+            View {
+                node: fresh,
+                ..full(vec![forbidden.clone()], 0)
+            },
+            "stop",
+            "EvictionForbidden",
+        ),
+        (
+            Provision,
+            View {
+                vpsie_node: None,
+                ..view(0)
+            },
+            "order",
             "",
+        ),
+        (
+            Provision,
+            View {
+                vpsie_node: None,
+                ordered: true,
+                ..view(0)
+            },
+            "stop",
+            "ReplacementDeletedByOperator",
+        ),
+        (
+            Provision,
+            coming(Phase::Provisioning, None, 5),
+            "wait",
+            "Provisioning",
+        ),
+        (
+            Provision,
+            coming(Phase::Provisioning, None, 600),
+            "stop",
+            "ProvisioningFailed",
+        ),
+        (Provision, coming(Phase::Ready, Some(mine), 5), "label", ""),
+        (Provision, coming(Phase::Ready, fresh, 5), "done", "Ready"),
+        (
+            Provision,
+            View {
+                vpsie_node: Some(failed),
+                ..view(5)
+            },
+            "stop",
+            "ProvisioningFailed provisioning of the replacement v1 failed: quota exceeded",
+        ),
+        (
+            Provision,
+            View {
+                vpsie_node: leaving.clone(),
+                ..view(5)
+            },
+            "stop",
+            "ReplacementDeletedByOperator",
         ),
         (Cordon, view(0), "done", "cordoned"),
         (
@@ -146,6 +272,43 @@ fn every_step_has_one_next_move_in_every_situation() {
             "team/b",
         ),
         (Drain, full(vec![pod("a", true)], 5), "wait", "leaving: team/a"),
+        (
+            Drain,
+            full(vec![pod("a", false)], 1),
+            "wait",
+            "waits for pods under way",
+        ),
+        (
+            Drain,
+            full(vec![important("dns", false), pod("a", false)], 5),
+            "evict",
+            "team/a",
+        ),
+        (
+            Drain,
+            full(vec![important("dns", false), pod("a", true)], 5),
+            "wait",
+            "leaving: ",
+        ),
+        (Drain, full(vec![important("dns", false)], 5), "evict", "team/dns"),
+        (
+            Drain,
+            View {
+                attached: vec!["disk".to_owned()],
+                ..view(5)
+            },
+            "wait",
+            "being detached: disk",
+        ),
+        (
+            Drain,
+            View {
+                attached: vec!["disk".to_owned()],
+                ..view(300)
+            },
+            "done",
+            "drained",
+        ),
         (Drain, full(vec![pod("a", true)], 299), "wait", "team/a"),
         (
             Drain,
@@ -190,7 +353,7 @@ fn every_step_has_one_next_move_in_every_situation() {
         (
             Drain,
             View {
-                vpsie_node: leaving,
+                vpsie_node: leaving.clone(),
                 ..full(vec![pod("a", false)], 5)
             },
             "done",
@@ -215,6 +378,24 @@ fn every_step_has_one_next_move_in_every_situation() {
         ),
         (Verify, waiting(1, 30), "wait", "team/w"),
         (Verify, view(5), "done", "no pod waits"),
+        (
+            Verify,
+            View {
+                unhealthy: vec!["web has 1 of 2".to_owned()],
+                ..view(5)
+            },
+            "wait",
+            "become ready: web",
+        ),
+        (
+            Verify,
+            View {
+                unhealthy: vec!["web has 1 of 2".to_owned()],
+                ..view(300)
+            },
+            "stop",
+            "WorkloadsUnhealthy",
+        ),
         (Remove, view(5), "delete", ""),
         (
             Remove,
@@ -228,7 +409,7 @@ fn every_step_has_one_next_move_in_every_situation() {
         (
             Remove,
             View {
-                vpsie_node: leaving,
+                vpsie_node: leaving.clone(),
                 ..view(5)
             },
             "wait",

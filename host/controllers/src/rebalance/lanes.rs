@@ -1,14 +1,24 @@
-//! Lanes: the steps of a plan by the node they are about, in the plan's order.
+//! Batches and lanes: which steps of a plan may be at hand now. Batches go one after the other; within one, the steps
+//! about one node are a lane, and lanes go side by side as far as the settings allow.
 
-use autoscaler_api::rebalance::{PlannedStep, RebalancePlan, RebalanceStatus, StepState};
+use autoscaler_api::rebalance::{PlannedStep, RebalancePlan, RebalanceStatus, StepAction, StepState};
 
 /// The steps of one node. Steps about no node form a lane of their own each.
 pub(super) type Lane<'a> = Vec<&'a PlannedStep>;
 
-/// The plan's lanes, in the order of their first steps.
-pub(super) fn of(plan: &RebalancePlan) -> Vec<Lane<'_>> {
+/// The first batch that has a step which is not over.
+pub(super) fn batch(plan: &RebalancePlan, status: &RebalanceStatus) -> Option<i32> {
+    let open = plan
+        .steps
+        .iter()
+        .filter(|step| !is_over(status.state_of(&step.id)));
+    open.map(PlannedStep::batch_or_default).min()
+}
+
+/// The lanes of a batch, in the order of their first steps.
+pub(super) fn of(plan: &RebalancePlan, batch: i32) -> Vec<Lane<'_>> {
     let mut lanes: Vec<Lane<'_>> = Vec::new();
-    for step in &plan.steps {
+    for step in plan.steps.iter().filter(|step| step.batch_or_default() == batch) {
         let same = |lane: &&mut Lane<'_>| lane.iter().any(|other| belongs_together(other, step));
         match lanes.iter_mut().find(same) {
             Some(lane) => lane.push(step),
@@ -16,6 +26,14 @@ pub(super) fn of(plan: &RebalancePlan) -> Vec<Lane<'_>> {
         }
     }
     lanes
+}
+
+/// Every step, in the order in which it is undone: the last batch first, and in it the last step.
+pub(super) fn backwards(plan: &RebalancePlan) -> Vec<&PlannedStep> {
+    let mut steps: Vec<&PlannedStep> = plan.steps.iter().collect();
+    steps.sort_by_key(|step| step.batch_or_default());
+    steps.reverse();
+    steps
 }
 
 fn belongs_together(a: &PlannedStep, b: &PlannedStep) -> bool {
@@ -27,6 +45,18 @@ pub(super) fn current<'a>(lane: &Lane<'a>, status: &RebalanceStatus) -> Option<&
     lane.iter()
         .copied()
         .find(|step| !is_over(status.state_of(&step.id)))
+}
+
+/// Whether only so many such lanes may be at hand: those that move pods. New nodes may come side by side, and where a
+/// batch cordons only, it cordons all.
+pub(super) fn is_limited(lane: &Lane<'_>) -> bool {
+    let moves = |action| {
+        matches!(
+            action,
+            StepAction::Drain | StepAction::Verify | StepAction::Remove
+        )
+    };
+    lane.iter().any(|step| moves(step.action))
 }
 
 /// Whether nothing more happens to a step.

@@ -6,34 +6,46 @@
 //!                 └─▶ RollingBack ─▶ RolledBack     (or Failed, where nothing is to be undone)
 //! ```
 //!
-//! [`world`] reads what a step needs, [`judge`] decides purely, [`effects`] acts, [`rollback`] undoes.
-//! The steps of one node are a lane ([`lanes`]): lanes go one after the other, or `maxConcurrent` at once.
+//! [`preflight`] says whether it may begin, [`before`] remembers the cluster, [`marks`] say on every object that it is
+//! involved. [`world`] reads what a step needs, [`judge`] decides purely, [`effects`] acts, [`rollback`] undoes. The
+//! steps of one node are a lane, and lanes go in batches ([`lanes`]). [`abandoned`] marks are found and removed.
 
+mod abandoned;
+mod advance;
+mod before;
+mod capacity;
 mod effects;
 mod judge;
 mod lanes;
+mod marks;
 mod plan;
+mod preflight;
 mod record;
 mod rollback;
 #[cfg(test)]
 mod tests;
+mod trigger;
 mod world;
 
 use crate::context::{Context, Now};
 use crate::error::Error;
 use crate::runtime::events::{EventType, Events};
-use crate::runtime::metrics::{Metrics, RebalanceResult, RebalanceStage};
+use crate::runtime::metrics::{Metrics, RebalanceResult, RebalanceStage, RebalancesUnderWay};
 use crate::runtime::queue::{Next, Queue};
+use crate::settings::Settings;
 use autoscaler_api::autoscaler_config::RebalancerSettings;
 use autoscaler_api::labels;
-use autoscaler_api::rebalance::{PlannedStep, Rebalance, RebalancePhase, StepAction, StepState};
+use autoscaler_api::rebalance::{Rebalance, RebalancePhase, RebalanceStatus, StepState};
 use autoscaler_cluster::{Index, ObjectKey};
 pub(crate) use effects::{Eviction, evict_pod};
-use judge::{Move, Trigger, Verdict};
-pub use plan::{Removal, removal_plan};
+use judge::Trigger;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+pub use plan::{Arrival, Removal, Unit, given_up, plan, removal_plan};
+use preflight::Start;
 use record::Record;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Time between two looks at something that is under way and tells nobody when it is done.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -81,43 +93,125 @@ impl Rebalances {
     pub async fn reconcile(&self, key: ObjectKey) -> Result<Next, Error> {
         reconcile(&self.tools, &key).await
     }
+
+    /// Looks from time to time for operations that objects of the cluster speak of, and for those that run: whatever
+    /// wake was lost, none of them is forgotten. Runs until `shutdown`.
+    pub async fn watch_over(&self, every: Duration, shutdown: CancellationToken) {
+        loop {
+            for key in abandoned::spoken_of(&self.tools) {
+                self.queue.add(key);
+            }
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(every) => {}
+            }
+        }
+    }
+}
+
+/// What an operation goes by.
+struct Rules {
+    rebalancer: RebalancerSettings,
+    /// Time for a new node to be Ready.
+    provision_timeout: Duration,
+}
+
+impl Rules {
+    /// The settings in force.
+    fn of(tools: &Tools) -> Result<Self, Error> {
+        let config = tools.index.config();
+        let rebalancer = config
+            .as_ref()
+            .and_then(|config| config.spec.rebalancer.clone())
+            .unwrap_or_default();
+        let rebalancer = rebalancer.settings().map_err(|error| Error::Invalid {
+            object: "AutoscalerConfig default".to_owned(),
+            field: "spec.rebalancer",
+            problem: error.to_string(),
+        })?;
+        Ok(Self {
+            rebalancer,
+            // The VPSieNode's own controller gives up after its time; ours is for one that it never came to.
+            provision_timeout: Settings::of(config.as_deref()).node_ready_timeout + LOOK_AGAIN * 15,
+        })
+    }
+
+    /// `maxConcurrent`, at least 1.
+    fn at_once(&self) -> usize {
+        usize::try_from(self.rebalancer.max_concurrent)
+            .unwrap_or(1)
+            .max(1)
+    }
+
+    /// How long a pod may wait for a place.
+    fn grace(&self) -> Duration {
+        self.rebalancer.health_check_interval * 3
+    }
 }
 
 /// One pass over one operation.
 async fn reconcile(tools: &Tools, key: &ObjectKey) -> Result<Next, Error> {
-    let record = Record::load(tools, key).await?;
-    tools
-        .metrics
-        .rebalances_in_progress(running(tools, key, record.as_ref()));
-    let Some(mut record) = record else {
+    let Some(mut record) = Record::load(tools, key).await? else {
+        show(tools, key, None);
+        abandoned::clear(tools, key).await?;
         return Ok(Next::Done);
     };
+    show(tools, key, Some(&record));
     let next = pass(tools, &mut record).await;
-    tools
-        .metrics
-        .rebalances_in_progress(running(tools, key, Some(&record)));
+    show(tools, key, Some(&record));
+    // Where nothing was to be undone, the marks tell an operator what there is to do.
+    if matches!(
+        record.status.phase,
+        RebalancePhase::Completed | RebalancePhase::RolledBack
+    ) {
+        abandoned::clear(tools, key).await?;
+    }
     next
 }
 
-/// Operations under way: the index knows the others, the record itself is fresher.
-fn running(tools: &Tools, key: &ObjectKey, record: Option<&Record<'_>>) -> usize {
-    let others = tools
-        .index
-        .rebalances()
-        .iter()
-        .filter(|other| ObjectKey::of(&***other) != *key && is_active(other))
-        .count();
-    let active = |phase| matches!(phase, RebalancePhase::Running | RebalancePhase::RollingBack);
-    others + usize::from(record.is_some_and(|record| active(record.status.phase)))
+/// Sets the metrics of operations under way: the index knows the others, the record itself is fresher.
+fn show(tools: &Tools, key: &ObjectKey, record: Option<&Record<'_>>) {
+    let now = (tools.now)();
+    let rebalances = tools.index.rebalances();
+    let others = rebalances.iter().filter(|other| ObjectKey::of(&***other) != *key);
+    let statuses = others.filter_map(|other| other.status.as_ref());
+    let statuses: Vec<_> = statuses.chain(record.map(|record| &record.status)).collect();
+    let age = |phase, since: fn(&RebalanceStatus) -> Option<&Time>| {
+        let ages = statuses.iter().filter(|status| status.phase == phase);
+        let ages = ages.filter_map(|status| since(status).map(|since| now.duration_since(since.0).as_secs()));
+        ages.max().unwrap_or(0).max(0)
+    };
+    let is_blocked = |status: &&&RebalanceStatus| {
+        let mut steps = status.steps.iter();
+        steps.any(|step| {
+            matches!(step.state, StepState::Running | StepState::Undoing)
+                && step
+                    .message
+                    .as_deref()
+                    .is_some_and(|text| text.starts_with(effects::BLOCKED))
+        })
+    };
+    let under_way = statuses.iter().filter(|status| is_under_way(status.phase));
+    tools.metrics.rebalances(&RebalancesUnderWay {
+        count: under_way.clone().count(),
+        blocked: under_way.filter(is_blocked).count(),
+        oldest_running: age(RebalancePhase::Running, |status| status.started_at.as_ref()),
+        oldest_rollback: age(RebalancePhase::RollingBack, |status| {
+            status.rollback_started_at.as_ref()
+        }),
+    });
 }
 
-fn is_active(rebalance: &Rebalance) -> bool {
-    let phase = rebalance
-        .status
-        .as_ref()
-        .map(|status| status.phase)
-        .unwrap_or_default();
+fn is_under_way(phase: RebalancePhase) -> bool {
     matches!(phase, RebalancePhase::Running | RebalancePhase::RollingBack)
+}
+
+/// Whether an operation has begun, its marks included, and is not over.
+fn is_active(rebalance: &Rebalance) -> bool {
+    rebalance.status.as_ref().is_some_and(|status| {
+        is_under_way(status.phase) || (!status.phase.is_final() && status.started_at.is_some())
+    })
 }
 
 async fn pass(tools: &Tools, record: &mut Record<'_>) -> Result<Next, Error> {
@@ -125,40 +219,38 @@ async fn pass(tools: &Tools, record: &mut Record<'_>) -> Result<Next, Error> {
         record.drop_finalizer().await?;
         return Ok(Next::Done);
     }
+    let rules = Rules::of(tools);
     if record.status.phase == RebalancePhase::RollingBack {
-        return rollback::carry_on(tools, record).await;
+        // Settings that cannot be read must not keep a node cordoned.
+        let grace = rules.map_or(Duration::from_secs(30), |rules| rules.grace());
+        return rollback::carry_on(tools, record, grace).await;
     }
-    let settings = settings(tools)?;
+    let rules = rules?;
+    let prepared = record.status.started_at.is_some();
     if let Some(trigger) = requested_end(record.object()) {
-        if record.status.phase == RebalancePhase::Pending {
+        if record.status.phase == RebalancePhase::Pending && !prepared {
             return skip(tools, record, &trigger.to_string()).await;
         }
-        return stop(tools, record, &settings, trigger).await;
+        return advance::stop(tools, record, &rules, trigger).await;
     }
     if record.status.phase == RebalancePhase::Pending {
-        if let Some(reason) = cannot_run(record.object()) {
-            return skip(tools, record, &reason).await;
-        }
-        if !may_start(tools, record, &settings) {
-            record.status.message = Some("waits for other operations (maxConcurrent)".to_owned());
-            record.save().await?;
-            return Ok(Next::After(settings.health_check_interval));
+        if !prepared {
+            match preflight::look(tools, record, &rules).await? {
+                Start::Now => {}
+                Start::Never(reason) => return skip(tools, record, &reason).await,
+                Start::Later(text, after) => {
+                    record.status.message = Some(text);
+                    record.save().await?;
+                    return Ok(Next::After(after));
+                }
+            }
         }
         start(tools, record).await?;
     }
-    advance(tools, record, &settings).await
-}
-
-fn settings(tools: &Tools) -> Result<RebalancerSettings, Error> {
-    let config = tools.index.config();
-    let rebalancer = config
-        .and_then(|config| config.spec.rebalancer.clone())
-        .unwrap_or_default();
-    rebalancer.settings().map_err(|error| Error::Invalid {
-        object: "AutoscalerConfig default".to_owned(),
-        field: "spec.rebalancer",
-        problem: error.to_string(),
-    })
+    if let Some(text) = world::degraded(tools, record, &rules.rebalancer) {
+        return advance::stop(tools, record, &rules, Trigger::ClusterDegraded(text)).await;
+    }
+    advance::advance(tools, record, &rules).await
 }
 
 /// Whether an operator wants the operation to end.
@@ -166,65 +258,22 @@ fn requested_end(rebalance: &Rebalance) -> Option<Trigger> {
     if rebalance.metadata.deletion_timestamp.is_some() {
         return Some(Trigger::Deleted);
     }
-    let annotation = rebalance
-        .metadata
-        .annotations
-        .as_ref()
-        .and_then(|all| all.get(labels::ROLLBACK));
-    annotation
-        .filter(|value| *value == "requested")
-        .map(|_| Trigger::Requested)
+    let annotations = rebalance.metadata.annotations.as_ref()?;
+    let mut asked = [labels::ROLLBACK, labels::ROLLBACK_SHORT].iter();
+    asked
+        .any(|key| annotations.get(*key).is_some_and(|value| value == "requested"))
+        .then_some(Trigger::Requested)
 }
 
-/// Why a plan cannot be carried out at all.
-fn cannot_run(rebalance: &Rebalance) -> Option<String> {
-    rebalance.spec.plan.steps.iter().find_map(|step| {
-        let PlannedStep {
-            id,
-            action,
-            node,
-            vpsie_node,
-            ..
-        } = step;
-        match action {
-            StepAction::Provision => Some(format!("step {id}: this version makes no replacements")),
-            StepAction::Remove if vpsie_node.is_none() => Some(format!("step {id}: vpsieNode is missing")),
-            StepAction::Cordon | StepAction::Drain | StepAction::Uncordon if node.is_none() => {
-                Some(format!("step {id}: node is missing"))
-            }
-            _ => None,
-        }
-    })
-}
-
-/// Operations start in the order of their creation, as long as fewer than `maxConcurrent` run.
-fn may_start(tools: &Tools, record: &Record<'_>, settings: &RebalancerSettings) -> bool {
-    let age = |rebalance: &Rebalance| {
-        let created = rebalance.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        (created, ObjectKey::of(rebalance))
-    };
-    let mine = age(record.object());
-    let ahead = tools.index.rebalances().into_iter().filter(|other| {
-        let status = other
-            .status
-            .as_ref()
-            .map(|status| status.phase)
-            .unwrap_or_default();
-        let other = age(other);
-        other.1 != mine.1
-            && (matches!(status, RebalancePhase::Running | RebalancePhase::RollingBack)
-                || (status == RebalancePhase::Pending && other < mine))
-    });
-    ahead.count() < limit(settings)
-}
-
-/// `maxConcurrent`, at least 1.
-fn limit(settings: &RebalancerSettings) -> usize {
-    usize::try_from(settings.max_concurrent).unwrap_or(1).max(1)
-}
-
+/// The record first, then the marks, then the first step: whoever dies in between leaves a record that tells.
 async fn start(tools: &Tools, record: &mut Record<'_>) -> Result<(), Error> {
-    record.add_finalizer().await?;
+    if record.status.started_at.is_none() {
+        record.add_finalizer().await?;
+        let before = before::take(tools, &record.object().spec.plan).await?;
+        record.prepare(before);
+        record.save().await?;
+    }
+    marks::mark_all(tools, record).await?;
     record.begin();
     record.save().await?;
     let plan = &record.object().spec.plan;
@@ -259,154 +308,6 @@ async fn skip(tools: &Tools, record: &mut Record<'_>, reason: &str) -> Result<Ne
         &record.reference(),
         EventType::Warning,
         "RebalanceSkipped",
-        "Rebalance",
-        reason,
-    );
-    Ok(Next::Done)
-}
-
-/// Takes each active lane as far as it goes now.
-async fn advance(
-    tools: &Tools,
-    record: &mut Record<'_>,
-    settings: &RebalancerSettings,
-) -> Result<Next, Error> {
-    let plan = record.object().spec.plan.clone();
-    let mut wait: Option<Duration> = None;
-    let mut active = 0;
-    for lane in lanes::of(&plan) {
-        if active == limit(settings) {
-            break;
-        }
-        while let Some(step) = lanes::current(&lane, &record.status) {
-            if record.status.state_of(&step.id) == StepState::Pending {
-                record.set_step(&step.id, StepState::Running, None);
-                record.save().await?;
-                tracing::info!(
-                    operation = record.id(),
-                    step = step.id,
-                    "rebalance step {} begins",
-                    step.action.as_str()
-                );
-            }
-            match turn(tools, record, step, settings).await? {
-                Verdict::Done(text) => {
-                    tracing::info!(
-                        operation = record.id(),
-                        step = step.id,
-                        "rebalance step done: {text}"
-                    );
-                    record.set_step(&step.id, StepState::Done, Some(text));
-                    record.save().await?;
-                }
-                Verdict::Wait(text, after) => {
-                    record.set_step(&step.id, StepState::Running, Some(text));
-                    record.save().await?;
-                    wait = Some(wait.map_or(after, |present| present.min(after)));
-                    active += 1;
-                    break;
-                }
-                Verdict::Stop(trigger) => {
-                    record.set_step(&step.id, StepState::Failed, Some(trigger.to_string()));
-                    return stop(tools, record, settings, trigger).await;
-                }
-            }
-        }
-    }
-    match wait {
-        Some(after) => Ok(Next::After(after)),
-        None => complete(tools, record).await,
-    }
-}
-
-/// Reads, decides and acts once.
-async fn turn(
-    tools: &Tools,
-    record: &Record<'_>,
-    step: &PlannedStep,
-    settings: &RebalancerSettings,
-) -> Result<Verdict, Error> {
-    let view = world::read(tools, record, step).await?;
-    match judge::judge(step, &view, settings) {
-        Move::Act(act) => effects::apply(tools, record, step, act, settings).await,
-        Move::Settled(verdict) => Ok(verdict),
-    }
-}
-
-async fn complete(tools: &Tools, record: &mut Record<'_>) -> Result<Next, Error> {
-    // A node that somebody else took away in between leaves no mark; one that stayed must not either.
-    rollback::clear_marks(tools, record).await?;
-    record.end(RebalancePhase::Completed, "every step is done".to_owned());
-    record.save().await?;
-    record.drop_finalizer().await?;
-    tools
-        .metrics
-        .rebalanced(RebalanceStage::Execute, RebalanceResult::Success);
-    let nodes = record.object().spec.plan.nodes.join(", ");
-    tracing::info!(
-        operation = record.id(),
-        nodes,
-        "rebalance: workload migration completed"
-    );
-    tools.events.publish(
-        &record.reference(),
-        EventType::Normal,
-        "RebalanceCompleted",
-        "Rebalance",
-        format!("{nodes} removed"),
-    );
-    Ok(Next::Done)
-}
-
-/// The operation cannot go on: it is undone, or left as it is where the settings say so.
-async fn stop(
-    tools: &Tools,
-    record: &mut Record<'_>,
-    settings: &RebalancerSettings,
-    trigger: Trigger,
-) -> Result<Next, Error> {
-    let reason = trigger.to_string();
-    if settings.rollback_on_failure || trigger.is_by_operator() {
-        record.status.phase = RebalancePhase::RollingBack;
-        record.status.message = Some(format!("rollback: {reason}"));
-        record.condition(false, trigger.reason(), &reason);
-        record.save().await?;
-        tools
-            .metrics
-            .rebalanced(RebalanceStage::Execute, RebalanceResult::Failure);
-        tracing::warn!(
-            operation = record.id(),
-            reason = trigger.reason(),
-            "rebalance rollback: {reason}"
-        );
-        tools.events.publish(
-            &record.reference(),
-            EventType::Warning,
-            "RebalanceRollback",
-            "Rollback",
-            reason,
-        );
-        return rollback::carry_on(tools, record).await;
-    }
-    record.end(
-        RebalancePhase::Failed,
-        format!("{reason}; rollbackOnFailure is false: nothing is undone"),
-    );
-    record.condition(false, trigger.reason(), &reason);
-    record.save().await?;
-    record.drop_finalizer().await?;
-    tools
-        .metrics
-        .rebalanced(RebalanceStage::Execute, RebalanceResult::Failure);
-    tracing::error!(
-        operation = record.id(),
-        reason = trigger.reason(),
-        "rebalance failed: {reason}"
-    );
-    tools.events.publish(
-        &record.reference(),
-        EventType::Warning,
-        "RebalanceFailed",
         "Rebalance",
         reason,
     );

@@ -5,7 +5,9 @@ use crate::error::Error;
 use autoscaler_api::ConditionUpdate;
 use autoscaler_api::conditions::{self, types};
 use autoscaler_api::labels::REBALANCE_FINALIZER;
-use autoscaler_api::rebalance::{Rebalance, RebalancePhase, RebalanceStatus, StepState, StepStatus};
+use autoscaler_api::rebalance::{
+    Before, PlannedStep, Rebalance, RebalancePhase, RebalanceStatus, StepAction, StepState, StepStatus,
+};
 use autoscaler_cluster::ObjectKey;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -64,12 +66,56 @@ impl<'a> Record<'a> {
         (self.tools.now)()
     }
 
-    /// The operation begins.
+    /// The operation is about to put its marks on nodes.
+    pub(super) fn prepare(&mut self, before: Before) {
+        self.status.before = Some(before);
+        self.status.started_at = Some(Time(self.now()));
+        self.status.message = Some("marking the nodes".to_owned());
+    }
+
+    /// Every mark stands: steps may begin.
     pub(super) fn begin(&mut self) {
         self.status.phase = RebalancePhase::Running;
-        self.status.started_at = Some(Time(self.now()));
         self.status.message = Some("running".to_owned());
         self.condition(false, "Running", "the operation runs");
+    }
+
+    /// What was done is to be undone from now on.
+    pub(super) fn roll_back(&mut self, reason: &'static str, message: &str) {
+        self.status.phase = RebalancePhase::RollingBack;
+        self.status.rollback_started_at = Some(Time(self.now()));
+        self.status.message = Some(format!("rollback: {message}"));
+        self.condition(false, reason, message);
+    }
+
+    /// Adds to the message what is waited for; an empty text takes it away again.
+    pub(super) fn note(&mut self, text: &str) {
+        const MARK: &str = " (now: ";
+        let message = self.status.message.take().unwrap_or_default();
+        let cause = message.split(MARK).next().unwrap_or_default();
+        self.status.message = Some(if text.is_empty() {
+            cause.to_owned()
+        } else {
+            format!("{cause}{MARK}{text})")
+        });
+    }
+
+    /// Nodes whose removal was asked for, or may have been. A failed step did not get that far.
+    pub(super) fn removed_nodes(&self) -> Vec<String> {
+        let begun = |step: &&PlannedStep| {
+            let state = self.status.state_of(&step.id);
+            step.action == StepAction::Remove && matches!(state, StepState::Running | StepState::Done)
+        };
+        let steps = self.object.spec.plan.steps.iter().filter(begun);
+        steps
+            .filter_map(|step| step.node.clone().or_else(|| step.vpsie_node.clone()))
+            .collect()
+    }
+
+    /// What was last said of a step.
+    pub(super) fn said_of(&self, id: &str) -> Option<&str> {
+        let step = self.status.steps.iter().find(|step| step.id == id)?;
+        step.message.as_deref()
     }
 
     /// The operation ends.
@@ -82,9 +128,14 @@ impl<'a> Record<'a> {
 
     /// Says whether the operation did what its spec asks.
     pub(super) fn condition(&mut self, ready: bool, reason: &str, message: &str) {
+        self.say(types::READY, ready, reason, message);
+    }
+
+    /// Sets a condition.
+    pub(super) fn say(&mut self, type_: &str, holds: bool, reason: &str, message: &str) {
         let update = ConditionUpdate {
-            type_: types::READY,
-            status: ready.into(),
+            type_,
+            status: holds.into(),
             reason,
             message: message.to_owned(),
             observed_generation: self.object.metadata.generation,

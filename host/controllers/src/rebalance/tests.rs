@@ -51,6 +51,8 @@ impl Scene {
         let removal = |number: &str| Removal {
             node: format!("n{number}"),
             vpsie_node: format!("v{number}"),
+            group: None,
+            offering: None,
             reason: "unneeded".to_owned(),
         };
         let plan = removal_plan(
@@ -162,7 +164,7 @@ async fn nodes_go_one_after_the_other_and_each_step_is_written_before_it_is_done
     scene.pass().await;
     let status = scene.status();
     assert_eq!(status.phase, RebalancePhase::Running);
-    assert_eq!(status.progress.as_deref(), Some("1/6"));
+    assert_eq!(status.progress.as_deref(), Some("1/8"));
     let n1 = scene.api.object("nodes", "n1").unwrap();
     assert_eq!(n1["spec"]["unschedulable"], true);
     assert_eq!(
@@ -173,7 +175,13 @@ async fn nodes_go_one_after_the_other_and_each_step_is_written_before_it_is_done
     assert_eq!(n1["spec"]["taints"].as_array().unwrap().len(), 2);
     let label = |name: &str| scene.api.object("vpsienodes", name).unwrap()["metadata"]["labels"].clone();
     assert_eq!(label("v1")[labels::REBALANCE_OPERATION], labels::IN_PROGRESS);
-    assert!(label("v2").is_null(), "the second node waits: maxConcurrent is 1");
+    assert_eq!(label("v2")[labels::REBALANCE_OPERATION], labels::IN_PROGRESS);
+    let n2 = scene.api.object("nodes", "n2").unwrap();
+    assert!(
+        n2["spec"]["unschedulable"].is_null(),
+        "the second node waits: maxConcurrent is 1"
+    );
+    assert_eq!(status.before.unwrap().nodes.len(), 2);
     assert!(scene.metric("rebalancer_operations_in_progress 1"));
     let writes = scene.api.writes();
     let order: Vec<&str> = writes
@@ -184,14 +192,20 @@ async fn nodes_go_one_after_the_other_and_each_step_is_written_before_it_is_done
     assert_eq!(
         order,
         [
+            // The finalizer, and the cluster before.
             "PATCH rebalances/op",
             "PATCH rebalances/op/status",
-            "PATCH rebalances/op/status",
+            // Marks on everything that is involved.
             "PATCH vpsienodes/v1",
+            "PATCH nodes/n1",
+            "PATCH vpsienodes/v2",
+            "PATCH nodes/n2",
+            // It runs; the cordon begins, is done, and the drain begins.
+            "PATCH rebalances/op/status",
+            "PATCH rebalances/op/status",
             "PATCH nodes/n1",
             "PATCH rebalances/op/status",
             "PATCH rebalances/op/status",
-            "POST pods/web/eviction",
             "PATCH rebalances/op/status"
         ]
     );
@@ -204,7 +218,7 @@ async fn nodes_go_one_after_the_other_and_each_step_is_written_before_it_is_done
     }
     let status = scene.status();
     assert_eq!(status.phase, RebalancePhase::Completed, "{status:#?}");
-    assert_eq!(status.progress.as_deref(), Some("6/6"));
+    assert_eq!(status.progress.as_deref(), Some("8/8"));
     assert!(scene.api.objects("nodes").is_empty() && scene.api.objects("vpsienodes").is_empty());
     assert!(
         scene.api.object("pods", "agent").is_some(),
@@ -219,7 +233,10 @@ async fn nodes_go_one_after_the_other_and_each_step_is_written_before_it_is_done
 async fn a_blocked_drain_names_the_budget_and_rolls_back_when_its_time_is_over() {
     let scene = Scene::new(&json!({"drainTimeout": "60s"}));
     scene.api.block("web", Some("web-budget"));
+    assert_eq!(scene.pass().await, Next::After(judge::SETTLE));
+    tokio::time::sleep(judge::SETTLE).await;
     assert_eq!(scene.pass().await, Next::After(Duration::from_secs(10)));
+    assert!(scene.metric("rebalancer_operations_blocked 1"));
     let message = scene.status().steps[1].message.clone().unwrap();
     assert!(
         message.contains("team/web") && message.contains("web-budget"),
@@ -253,6 +270,8 @@ async fn a_blocked_drain_names_the_budget_and_rolls_back_when_its_time_is_over()
 async fn a_budget_that_opens_again_lets_the_drain_go_on() {
     let scene = Scene::new(&json!({}));
     scene.api.block("web", Some("web-budget"));
+    scene.pass().await;
+    tokio::time::sleep(judge::SETTLE).await;
     scene.pass().await;
     scene.api.block("web", None);
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -375,7 +394,7 @@ async fn a_rollback_keeps_trying_and_tells_what_cannot_come_back() {
     }
     assert_eq!(
         scene.status().progress.as_deref(),
-        Some("4/6"),
+        Some("5/8"),
         "{:#?}",
         scene.status()
     );
@@ -395,7 +414,7 @@ async fn a_rollback_keeps_trying_and_tells_what_cannot_come_back() {
 async fn a_plan_that_cannot_be_carried_out_is_not_begun() {
     let scene = Scene::new(&json!({}));
     scene.api.edit("rebalances", "op", |object| {
-        object["spec"]["plan"]["steps"][0]["action"] = "provision".into()
+        object["spec"]["plan"]["steps"][0]["action"] = "provision".into();
     });
     scene.passes(1).await;
     let status = scene.status();

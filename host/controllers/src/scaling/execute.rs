@@ -5,13 +5,13 @@ use super::Scaling;
 use crate::crash::{self, Step};
 use crate::error::Error;
 use crate::nodegroup::{NewNode, new_vpsie_node};
-use crate::rebalance::{Removal, removal_plan};
+use crate::rebalance::{Arrival, Removal, Unit};
 use autoscaler_api::autoscaler_config::Strategy;
 use autoscaler_api::rebalance::{RebalanceKind, RebalancePlan, RebalanceSpec};
 use autoscaler_api::vpsie_node::CreationReason;
 use autoscaler_api::{Rebalance, VPSieNode};
 use autoscaler_cluster::ObjectKey;
-use autoscaler_core::decision::{Action, Checked, Plan, Reason};
+use autoscaler_core::decision::{Action, Addition, Checked, Plan, Reason, ReplacementKind};
 use autoscaler_core::model::{NodeId, Snapshot};
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::Api;
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 /// Writes at once: enough to hide the round trip, few enough not to be throttled by the API server.
 const PARALLEL_WRITES: usize = 16;
-const HOURS_PER_MONTH: u64 = 730;
+const HOURS_PER_MONTH: i128 = 730;
 
 impl Scaling {
     /// Creates the VPSieNodes of a growth plan: their groups and keys.
@@ -81,35 +81,55 @@ impl Scaling {
             .await
     }
 
-    /// Creates the Rebalance of a removal plan, one per namespace.
+    /// Creates the Rebalances of a plan: one per namespace for what only goes, one per namespace and kind for what is
+    /// replaced.
     pub(super) async fn remove(
         &self,
         snapshot: &Snapshot,
         plan: &Plan<Checked>,
         requested_by: &str,
     ) -> Result<Vec<ObjectKey>, Error> {
-        let mut by_namespace: BTreeMap<String, Vec<(NodeId, &Reason)>> = BTreeMap::new();
+        let strategy = self.settings().strategy;
+        let mut operations: BTreeMap<(String, &str), Operation> = BTreeMap::new();
         for action in plan.actions() {
-            let Action::Remove { node, reason, .. } = action else {
+            let (kind, nodes, additions, reason) = match action {
+                Action::Remove { node, reason, .. } => (None, std::slice::from_ref(node), &[][..], reason),
+                Action::Replace {
+                    replacement, reason, ..
+                } => (
+                    Some(kind_of(replacement.kind)),
+                    &replacement.nodes[..],
+                    &replacement.additions[..],
+                    reason,
+                ),
+                Action::Buy { .. } => continue,
+            };
+            let Some(namespace) = nodes
+                .first()
+                .and_then(|node| vpsie_node_key(snapshot, *node))
+                .map(|key| key.namespace)
+            else {
                 continue;
             };
-            let Some(key) = vpsie_node_key(snapshot, *node) else {
-                continue;
-            };
-            by_namespace
-                .entry(key.namespace)
-                .or_default()
-                .push((*node, reason));
+            let word = kind.map_or("remove", RebalanceKind::as_str);
+            let operation = operations.entry((namespace, word)).or_default();
+            operation.kind = kind;
+            operation.nodes.extend(nodes);
+            operation.new_micros += hourly(snapshot, additions);
+            let arrivals = self.arrivals(snapshot, additions);
+            let removals = removals(snapshot, nodes, reason);
+            match operation.units.last_mut().filter(|_| kind.is_none()) {
+                Some(unit) => unit.removals.extend(removals),
+                None => operation.units.push(Unit { arrivals, removals }),
+            }
         }
         let mut made = Vec::new();
-        for (namespace, removals) in by_namespace {
-            let name = format!("remove-{:08x}", self.ctx.ids.next() as u32);
-            let mut object = Rebalance::new(
-                &name,
-                RebalanceSpec {
-                    plan: plan_of(snapshot, &removals, requested_by),
-                },
-            );
+        for ((namespace, word), operation) in operations {
+            let name = format!("{word}-{:08x}", self.ctx.ids.next() as u32);
+            let spec = RebalanceSpec {
+                plan: operation.plan(snapshot, strategy, requested_by),
+            };
+            let mut object = Rebalance::new(&name, spec);
             object.metadata.namespace = Some(namespace.clone());
             object.metadata.finalizers = Some(vec![autoscaler_api::labels::REBALANCE_FINALIZER.to_owned()]);
             let api: Api<Rebalance> = Api::namespaced(self.ctx.effects.clone(), &namespace);
@@ -120,6 +140,24 @@ impl Scaling {
             made.push(ObjectKey::new(namespace, name));
         }
         Ok(made)
+    }
+
+    /// The new nodes, each with the name that its VPSieNode will have.
+    fn arrivals(&self, snapshot: &Snapshot, additions: &[Addition]) -> Vec<Arrival> {
+        let mut arrivals = Vec::new();
+        for addition in additions {
+            let template = &snapshot.templates[addition.template as usize];
+            let group = &snapshot.groups[template.group as usize].name;
+            for _ in 0..addition.count {
+                arrivals.push(Arrival {
+                    vpsie_node: format!("{group}-{:08x}", self.ctx.ids.next() as u32),
+                    group: group.clone(),
+                    offering: template.offering.clone(),
+                    size: template.size,
+                });
+            }
+        }
+        arrivals
     }
 }
 
@@ -132,31 +170,78 @@ pub(super) fn vpsie_node_key(snapshot: &Snapshot, node: NodeId) -> Option<Object
     Some(ObjectKey::new(namespace, name))
 }
 
-fn plan_of(snapshot: &Snapshot, removals: &[(NodeId, &Reason)], requested_by: &str) -> RebalancePlan {
-    let nodes = || removals.iter().map(|(id, _)| &snapshot.nodes[*id as usize]);
-    let kind = if nodes().all(|node| node.idle_since_ms.is_some()) {
-        RebalanceKind::RemoveEmpty
-    } else {
-        RebalanceKind::RemoveUnderused
+/// What one Rebalance is to do.
+#[derive(Default)]
+struct Operation {
+    /// None for what only goes.
+    kind: Option<RebalanceKind>,
+    nodes: Vec<NodeId>,
+    units: Vec<Unit>,
+    /// Price of the new nodes per hour.
+    new_micros: u64,
+}
+
+impl Operation {
+    fn plan(&self, snapshot: &Snapshot, strategy: Strategy, requested_by: &str) -> RebalancePlan {
+        let nodes = || self.nodes.iter().map(|id| &snapshot.nodes[*id as usize]);
+        let kind = self.kind.unwrap_or_else(|| {
+            if nodes().all(|node| node.idle_since_ms.is_some()) {
+                RebalanceKind::RemoveEmpty
+            } else {
+                RebalanceKind::RemoveUnderused
+            }
+        });
+        let old: u64 = nodes().map(|node| node.hourly_micros).sum();
+        RebalancePlan {
+            monthly_saving: Some(money(i128::from(old) - i128::from(self.new_micros))),
+            requested_by: Some(requested_by.to_owned()),
+            ..crate::rebalance::plan(kind, strategy, &self.units)
+        }
+    }
+}
+
+/// Per month, with two decimals.
+fn money(hourly_micros: i128) -> String {
+    let cents = hourly_micros * HOURS_PER_MONTH / 10_000;
+    let sign = if cents < 0 { "-" } else { "" };
+    format!("{sign}{}.{:02}", cents.abs() / 100, cents.abs() % 100)
+}
+
+fn hourly(snapshot: &Snapshot, additions: &[Addition]) -> u64 {
+    let price = |addition: &Addition| {
+        let template = &snapshot.templates[addition.template as usize];
+        template.hourly_micros.saturating_mul(u64::from(addition.count))
     };
-    let removal = |(id, reason): &(NodeId, &Reason)| Removal {
-        node: snapshot.nodes[*id as usize].name.clone(),
-        vpsie_node: vpsie_node_key(snapshot, *id)
-            .map(|key| key.name)
-            .unwrap_or_default(),
-        reason: super::growth::reason_text(reason),
+    additions.iter().map(price).fold(0, u64::saturating_add)
+}
+
+fn removals(snapshot: &Snapshot, nodes: &[NodeId], reason: &Reason) -> Vec<Removal> {
+    let removal = |id: &NodeId| {
+        let node = &snapshot.nodes[*id as usize];
+        let offering = node
+            .template
+            .map(|template| &snapshot.templates[template as usize].offering);
+        Removal {
+            node: node.name.clone(),
+            vpsie_node: vpsie_node_key(snapshot, *id)
+                .map(|key| key.name)
+                .unwrap_or_default(),
+            group: node
+                .group
+                .map(|group| snapshot.groups[group as usize].name.clone()),
+            offering: offering.cloned(),
+            reason: super::growth::reason_text(reason),
+        }
     };
-    let removals: Vec<Removal> = removals.iter().map(removal).collect();
-    let saving = nodes()
-        .map(|node| node.hourly_micros * HOURS_PER_MONTH)
-        .sum::<u64>();
-    RebalancePlan {
-        monthly_saving: Some(format!(
-            "{}.{:02}",
-            saving / 1_000_000,
-            saving % 1_000_000 / 10_000
-        )),
-        requested_by: Some(requested_by.to_owned()),
-        ..removal_plan(kind, Strategy::Rolling, &removals)
+    nodes.iter().map(removal).collect()
+}
+
+fn kind_of(kind: ReplacementKind) -> RebalanceKind {
+    match kind {
+        ReplacementKind::Cheaper => RebalanceKind::Replace,
+        ReplacementKind::Consolidate => RebalanceKind::Consolidate,
+        ReplacementKind::Drift => RebalanceKind::Drift,
+        ReplacementKind::Expire => RebalanceKind::Expire,
+        ReplacementKind::Repair => RebalanceKind::Repair,
     }
 }

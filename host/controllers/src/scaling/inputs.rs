@@ -21,7 +21,18 @@ pub(crate) fn inputs(ctx: &Context, settings: &Settings) -> Inputs {
         grace_ms: i64::try_from(settings.pod_grace.as_millis()).unwrap_or(i64::MAX),
         max_cluster_nodes: settings.max_cluster_workers,
         removal_budget: settings.removals_at_once,
+        may_replace: settings.may_replace,
+        given_up: given_up(ctx),
     }
+}
+
+/// Offerings that operations of the past gave up for cheaper ones.
+fn given_up(ctx: &Context) -> Vec<(ObjectKey, String, i64)> {
+    let rebalances = ctx.index.rebalances();
+    let given_up = rebalances
+        .iter()
+        .flat_map(|rebalance| crate::rebalance::given_up(rebalance));
+    given_up.collect()
 }
 
 /// Groups of clusters whose quota is used up: nothing is bought for them until the pause ends.

@@ -57,7 +57,7 @@ pub(super) fn removals(ctx: &Context, deciders: &Deciders, snapshot: &Arc<Snapsh
             continue;
         };
         let imagined = shrink::decide(ctx, &deciders.imagined(&shadow), snapshot);
-        let (is, would) = (removed(done.plan.as_ref()), removed(imagined.plan.as_ref()));
+        let (is, would) = (changed(done.plan.as_ref()), changed(imagined.plan.as_ref()));
         let difference = (is != would).then(|| {
             format!(
                 "it would remove {}, instead of {}",
@@ -121,23 +121,47 @@ fn grown(snapshot: &Snapshot, growth: &Growth) -> Outcome {
     outcome
 }
 
-fn removed(plan: Option<&Plan<Checked>>) -> BTreeSet<NodeId> {
-    let actions = plan.into_iter().flat_map(Plan::actions);
-    actions
-        .filter_map(|action| match action {
-            Action::Remove { node, .. } => Some(*node),
-            Action::Buy { .. } => None,
-        })
-        .collect()
+/// What a plan does to the fleet: the nodes that go, and those that come for them, by template.
+#[derive(PartialEq, Eq)]
+struct Change {
+    gone: BTreeSet<NodeId>,
+    come: BTreeMap<TemplateId, u32>,
 }
 
-fn saved(snapshot: &Snapshot, nodes: &BTreeSet<NodeId>) -> Outcome {
-    let prices = nodes
+fn changed(plan: Option<&Plan<Checked>>) -> Change {
+    let (mut gone, mut come) = (BTreeSet::new(), BTreeMap::new());
+    for action in plan.into_iter().flat_map(Plan::actions) {
+        match action {
+            Action::Remove { node, .. } => drop(gone.insert(*node)),
+            Action::Replace { replacement, .. } => {
+                gone.extend(&replacement.nodes);
+                for addition in &replacement.additions {
+                    *come.entry(addition.template).or_insert(0) += addition.count;
+                }
+            }
+            Action::Buy { .. } => {}
+        }
+    }
+    Change { gone, come }
+}
+
+/// Nodes that go, and what their going saves, the price of those that come taken off.
+fn saved(snapshot: &Snapshot, change: &Change) -> Outcome {
+    let gone = change
+        .gone
         .iter()
         .map(|node| snapshot.nodes[*node as usize].hourly_micros);
+    let come = change.come.iter().map(|(template, count)| {
+        let price = snapshot.templates[*template as usize].hourly_micros;
+        price.saturating_mul(u64::from(*count))
+    });
+    let (gone, come) = (
+        gone.fold(0, u64::saturating_add),
+        come.fold(0, u64::saturating_add),
+    );
     Outcome {
-        nodes: nodes.len() as u64,
-        hourly_micros: prices.fold(0, u64::saturating_add),
+        nodes: change.gone.len() as u64,
+        hourly_micros: gone.saturating_sub(come),
         waiting_pods: 0,
     }
 }
@@ -150,15 +174,21 @@ fn priced(outcome: Outcome) -> String {
     format!("{} nodes for {whole}.{rest:06} an hour", outcome.nodes)
 }
 
-fn named(snapshot: &Snapshot, nodes: &BTreeSet<NodeId>) -> String {
+fn named(snapshot: &Snapshot, change: &Change) -> String {
+    let nodes = &change.gone;
     let names: Vec<&str> = nodes
         .iter()
         .take(NAMED)
         .map(|node| snapshot.nodes[*node as usize].name.as_str())
         .collect();
-    match nodes.len().checked_sub(NAMED) {
+    let mut text = match nodes.len().checked_sub(NAMED) {
         _ if names.is_empty() => "nothing".to_owned(),
         None | Some(0) => names.join(", "),
         Some(more) => format!("{} and {more} more", names.join(", ")),
+    };
+    for (template, count) in &change.come {
+        let offering = &snapshot.templates[*template as usize].offering;
+        text.push_str(&format!(" for {count} × {offering}"));
     }
+    text
 }

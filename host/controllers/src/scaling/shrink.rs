@@ -13,7 +13,7 @@ use autoscaler_core::decision::{
     Action, Answer, Checked, Note, Plan, Question, RebalanceProposal, check_removals, propose_removals,
     questions,
 };
-use autoscaler_core::model::{GroupId, Snapshot};
+use autoscaler_core::model::{GroupId, NodeId, Snapshot};
 use autoscaler_core::packing::{WhatIf, place_pending};
 use autoscaler_policy::record::{Round, Subject};
 use std::sync::Arc;
@@ -169,11 +169,27 @@ fn record(
         return asked.record(Vec::new(), Vec::new(), Vec::new());
     };
     let actions = plan.actions().iter().filter_map(|action| {
-        let Action::Remove { node, reason, .. } = action else {
-            return None;
+        let name = |node: &NodeId| snapshot.nodes[*node as usize].name.as_str();
+        let (action, reason) = match action {
+            Action::Remove { node, reason, .. } => (format!("remove {}", name(node)), reason),
+            Action::Replace {
+                replacement, reason, ..
+            } => {
+                let old: Vec<&str> = replacement.nodes.iter().map(name).collect();
+                let new = replacement.additions.iter().map(|addition| {
+                    let offering = &snapshot.templates[addition.template as usize].offering;
+                    format!("{} × {offering}", addition.count)
+                });
+                let new: Vec<String> = new.collect();
+                (
+                    format!("replace {} by {}", old.join(", "), new.join(", ")),
+                    reason,
+                )
+            }
+            Action::Buy { .. } => return None,
         };
         Some(ActionText {
-            action: format!("remove {}", snapshot.nodes[*node as usize].name),
+            action,
             reason: reason.clone(),
         })
     });

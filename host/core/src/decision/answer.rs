@@ -1,5 +1,6 @@
 //! What policies answer, as they said it: indices may be wrong and numbers absurd until checked.
 
+use super::Addition;
 use crate::model::{ClassId, GroupId, NodeId, TemplateId};
 use serde::{Deserialize, Serialize};
 
@@ -66,10 +67,45 @@ pub struct Mix {
 }
 
 /// What a rebalance step does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RebalanceAction {
     /// Drain the node and give it back.
     Remove(NodeId),
+    /// Buy nodes, then drain these and give them back.
+    Replace(Replacement),
+}
+
+/// Nodes that make way for others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacement {
+    /// They go, in this order.
+    pub nodes: Vec<NodeId>,
+    /// They come first.
+    pub additions: Vec<Addition>,
+    pub kind: ReplacementKind,
+}
+
+/// Why nodes are replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplacementKind {
+    /// A cheaper node does.
+    Cheaper,
+    /// Fewer or cheaper nodes take the place of several.
+    Consolidate,
+    /// It no longer is what its group's spec says.
+    Drift,
+    /// It is too old.
+    Expire,
+    /// It does not work.
+    Repair,
+}
+
+impl ReplacementKind {
+    /// Whether it is done for the money only.
+    pub fn is_for_saving(self) -> bool {
+        matches!(self, Self::Cheaper | Self::Consolidate)
+    }
 }
 
 /// One step; steps of a batch may run side by side, batches run in ascending order.

@@ -39,11 +39,15 @@ pub enum NoteCode {
     RemovalBudget,
     /// The pods of the node would find no other place.
     NoPlaceToMovePods,
+    /// Nodes are not to be replaced.
+    ReplacingDisabled,
+    /// The new nodes cost no less than the old ones.
+    NoSaving,
 }
 
 impl NoteCode {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::GroupMaxSize,
         Self::ClusterMaxSize,
         Self::GroupHeld,
@@ -62,6 +66,8 @@ impl NoteCode {
         Self::GroupMinSize,
         Self::RemovalBudget,
         Self::NoPlaceToMovePods,
+        Self::ReplacingDisabled,
+        Self::NoSaving,
     ];
 
     /// The stable word.
@@ -85,6 +91,8 @@ impl NoteCode {
             Self::GroupMinSize => "GroupMinSize",
             Self::RemovalBudget => "RemovalBudget",
             Self::NoPlaceToMovePods => "NoPlaceToMovePods",
+            Self::ReplacingDisabled => "ReplacingDisabled",
+            Self::NoSaving => "NoSaving",
         }
     }
 }
@@ -159,7 +167,7 @@ mod tests {
                 .all(|(at, code)| *code as usize == at)
         );
         assert_eq!(
-            NoteCode::NoPlaceToMovePods as usize + 1,
+            NoteCode::NoSaving as usize + 1,
             NoteCode::ALL.len(),
             "the last variant ends the list"
         );

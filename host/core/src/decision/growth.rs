@@ -43,7 +43,7 @@ pub fn check_growth(
                 }
                 actions.extend(trim.purchase(*template, *count, fallbacks, reason));
             }
-            Action::Remove { .. } => {
+            Action::Remove { .. } | Action::Replace { .. } => {
                 let (asked, answered) = (super::Kind::NodeSelection, super::Kind::Rebalance);
                 return Err(Refusal::WrongKind { asked, answered });
             }

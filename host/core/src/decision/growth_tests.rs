@@ -166,7 +166,7 @@ fn growth() {
             .iter()
             .map(|action| match action {
                 Action::Buy { template, count, .. } => (*template, *count),
-                Action::Remove { .. } => panic!("{why}: a removal"),
+                Action::Remove { .. } | Action::Replace { .. } => panic!("{why}: a removal"),
             })
             .collect();
         assert_eq!(bought, expected, "{why}");

@@ -20,10 +20,13 @@ mod questions_tests;
 mod removals;
 #[cfg(test)]
 mod removals_tests;
+mod replacements;
+#[cfg(test)]
+mod replacements_tests;
 
 pub use answer::{
     Answer, ClassCount, Demand, GroupDemand, Kept, Mix, Purchase, Reason, RebalanceAction, RebalanceProposal,
-    RebalanceStep, Rejection,
+    RebalanceStep, Rejection, Replacement, ReplacementKind,
 };
 pub use codes::{NoteCode, Refusal};
 pub use growth::{MAX_NODES_PER_PLAN, check_growth};

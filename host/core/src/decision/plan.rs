@@ -1,6 +1,6 @@
 //! The plan: what is to be done, with a type that tells how far it has come.
 
-use super::Reason;
+use super::{Reason, Replacement};
 use crate::model::{NodeId, TemplateId};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
@@ -24,6 +24,11 @@ pub enum Action {
     },
     Remove {
         node: NodeId,
+        batch: u32,
+        reason: Reason,
+    },
+    Replace {
+        replacement: Replacement,
         batch: u32,
         reason: Reason,
     },

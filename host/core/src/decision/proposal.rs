@@ -5,7 +5,7 @@
 
 use super::{
     Action, Answer, ClassCount, Demand, Kind, Mix, Plan, Proposed, Question, Reason, RebalanceAction,
-    RebalanceProposal, Refusal,
+    RebalanceProposal, Refusal, Replacement,
 };
 use crate::model::GroupId;
 use std::collections::BTreeSet;
@@ -14,6 +14,8 @@ use std::collections::BTreeSet;
 const MAX_LINES: usize = 100_000;
 /// Nodes in one purchase, pods in one line: more than any cluster has.
 const MAX_COUNT: u32 = 10_000_000;
+/// Nodes that one operation replaces: its record has to hold their steps.
+const MAX_REPLACED: usize = 50;
 /// Letters of a reason code and of its text.
 const MAX_CODE: usize = 64;
 const MAX_TEXT: usize = 4096;
@@ -116,7 +118,7 @@ pub fn propose_removals(
     question: &Question,
     proposal: &RebalanceProposal,
 ) -> Result<Plan<Proposed>, Refusal> {
-    let Question::Rebalance { fleet, .. } = question else {
+    let Question::Rebalance { fleet, catalogue, .. } = question else {
         return Err(Refusal::WrongKind {
             asked: question.kind(),
             answered: Kind::Rebalance,
@@ -127,16 +129,43 @@ pub fn propose_removals(
     few("kept nodes", proposal.kept.len())?;
     let (mut seen, mut actions) = (BTreeSet::new(), Vec::with_capacity(proposal.steps.len()));
     for step in &proposal.steps {
-        let RebalanceAction::Remove(row) = step.action;
-        within("node", row, nodes)?;
-        once("node", row, &mut seen)?;
         check_reason(&step.reason)?;
-        let node = fleet.node_ids[row as usize];
-        actions.push(Action::Remove {
-            node,
-            batch: step.batch,
-            reason: step.reason.clone(),
-        });
+        let (batch, reason) = (step.batch, step.reason.clone());
+        let mut node = |row: u32| {
+            within("node", row, nodes)?;
+            once("node", row, &mut seen)?;
+            Ok::<_, Refusal>(fleet.node_ids[row as usize])
+        };
+        match &step.action {
+            RebalanceAction::Remove(row) => actions.push(Action::Remove {
+                node: node(*row)?,
+                batch,
+                reason,
+            }),
+            RebalanceAction::Replace(replacement) => {
+                absurd("nodes in a replacement", replacement.nodes.len(), MAX_REPLACED)?;
+                absurd(
+                    "additions in a replacement",
+                    replacement.additions.len(),
+                    MAX_REPLACED,
+                )?;
+                let nodes = replacement.nodes.iter().map(|row| node(*row));
+                let nodes: Vec<_> = nodes.collect::<Result<_, _>>()?;
+                for addition in &replacement.additions {
+                    within("template", addition.template, catalogue.templates.len())?;
+                    absurd("nodes in an addition", addition.count as usize, MAX_REPLACED)?;
+                }
+                let replacement = Replacement {
+                    nodes,
+                    ..replacement.clone()
+                };
+                actions.push(Action::Replace {
+                    replacement,
+                    batch,
+                    reason,
+                });
+            }
+        }
     }
     for kept in &proposal.kept {
         within("node", kept.node, nodes)?;

@@ -82,6 +82,7 @@ pub struct NodeFlags {
     pub cordoned: bool,
     pub upcoming: bool,
     pub leaving: bool,
+    pub drifted: bool,
 }
 
 /// Nodes of the groups, as columns.
@@ -98,6 +99,7 @@ pub struct Fleet {
     pub pods_to_move: Vec<u32>,
     pub age_ms: Vec<u64>,
     pub idle_ms: Vec<u64>,
+    pub not_ready_ms: Vec<u64>,
     pub flags: Vec<NodeFlags>,
 }
 

@@ -11,6 +11,10 @@ use super::{
 use crate::model::{ClassId, GroupId, Labels, NodeId, NodeState, Resources, Snapshot, TemplateId};
 use crate::packing::{Placement, State, Unplaced, per_new_node, permille};
 
+/// Annotations of the context, for rebalance policies.
+const MAY_REPLACE: &str = "may-replace";
+const GIVEN_UP: &str = "given-up";
+
 /// Which node groups shall grow, for which pods? `partition` tells the groups that are asked about.
 pub fn scale_up(placement: &Placement, partition: &dyn Fn(GroupId) -> bool) -> Question {
     let catalogue = catalogue(placement, partition);
@@ -42,12 +46,33 @@ pub fn node_selection(
 pub fn rebalance(placement: &Placement, partition: &dyn Fn(GroupId) -> bool) -> Question {
     let catalogue = catalogue(placement, partition);
     Question::Rebalance {
-        context: context(placement),
+        context: Context {
+            annotations: replacing(placement),
+            ..context(placement)
+        },
         fleet: fleet(placement, partition),
         waiting_pods: waiting_for_growth(placement, &catalogue),
         catalogue,
         removal_budget: placement.snapshot().removal_budget,
     }
+}
+
+/// What a policy has to know to propose replacements: whether they are wanted, and which offerings were given up for
+/// cheaper ones: `namespace/group offering milliseconds-ago`.
+fn replacing(placement: &Placement) -> Vec<(String, String)> {
+    let snapshot = placement.snapshot();
+    if !snapshot.may_replace {
+        return Vec::new();
+    }
+    let given_up = snapshot.given_up.iter().filter_map(|(group, offering, at)| {
+        let group = snapshot.groups.get(*group as usize)?;
+        let ago = since(snapshot.now_ms, *at);
+        let text = format!("{}/{} {offering} {ago}", group.namespace, group.name);
+        Some((GIVEN_UP.to_owned(), text))
+    });
+    std::iter::once((MAY_REPLACE.to_owned(), "true".to_owned()))
+        .chain(given_up)
+        .collect()
 }
 
 /// Pods without a place that a new node could hold: a pod that fits nowhere waits for a person, and must not
@@ -217,7 +242,12 @@ fn fleet(placement: &Placement, partition: &dyn Fn(GroupId) -> bool) -> Fleet {
         fleet
             .idle_ms
             .push(idle_since.map_or(0, |then| since(snapshot.now_ms, then)));
+        let silent_since = node.not_ready_since_ms;
+        fleet
+            .not_ready_ms
+            .push(silent_since.map_or(0, |then| since(snapshot.now_ms, then).max(1)));
         fleet.flags.push(NodeFlags {
+            drifted: node.drifted.is_some(),
             ready: node.state == NodeState::Ready && !node.unschedulable,
             blocked,
             cordoned: node.unschedulable,

@@ -5,9 +5,11 @@
 //! been proposed.
 
 use super::budgets::{Budgets, Objection};
-use super::{Action, Checked, Kind, Note, NoteCode, Plan, Proposed, Reason, Refusal};
+use super::growth::{cluster_room, group_room};
+use super::replacements;
+use super::{Action, Addition, Checked, Kind, Note, NoteCode, Plan, Proposed, Reason, Refusal};
 use crate::model::{ClassId, Group, Node, NodeId, NodeState, Snapshot};
-use crate::packing::{Field, Filled, Lot, PLACEMENT_STEPS, Placement, State, Work, fill_all};
+use crate::packing::{Field, Filled, Lot, Offer, PLACEMENT_STEPS, Placement, State, Work, fill_all};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Drops the removals of a plan that are not safe. Steps keep their batches and come out in batch order.
@@ -16,25 +18,36 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A [`Refusal`] where the plan names a node that does not exist or names one twice, or buys nodes.
 pub fn check_removals(placement: &Placement, plan: Plan<Proposed>) -> Result<Plan<Checked>, Refusal> {
     let snapshot = placement.snapshot();
-    let mut steps: Vec<(u32, NodeId, &Reason)> = Vec::with_capacity(plan.actions().len());
+    let mut steps: Vec<(u32, &Action)> = Vec::with_capacity(plan.actions().len());
     let mut seen = BTreeSet::new();
+    let mut known = |node: NodeId| {
+        if node as usize >= snapshot.nodes.len() {
+            return Err(Refusal::OutOfRange {
+                what: "node",
+                index: node,
+                count: snapshot.nodes.len(),
+            });
+        }
+        if !seen.insert(node) {
+            return Err(Refusal::Duplicate {
+                what: "node",
+                index: node,
+            });
+        }
+        Ok(())
+    };
     for action in plan.actions() {
         match action {
-            Action::Remove { node, batch, reason } => {
-                if *node as usize >= snapshot.nodes.len() {
-                    return Err(Refusal::OutOfRange {
-                        what: "node",
-                        index: *node,
-                        count: snapshot.nodes.len(),
-                    });
-                }
-                if !seen.insert(*node) {
-                    return Err(Refusal::Duplicate {
-                        what: "node",
-                        index: *node,
-                    });
-                }
-                steps.push((*batch, *node, reason));
+            Action::Remove { node, batch, .. } => {
+                known(*node)?;
+                steps.push((*batch, action));
+            }
+            Action::Replace {
+                replacement, batch, ..
+            } => {
+                replacement.nodes.iter().try_for_each(|node| known(*node))?;
+                replacements::templates_exist(snapshot, replacement)?;
+                steps.push((*batch, action));
             }
             Action::Buy { .. } => {
                 return Err(Refusal::WrongKind {
@@ -45,7 +58,7 @@ pub fn check_removals(placement: &Placement, plan: Plan<Proposed>) -> Result<Pla
         }
     }
     // The order in which they will be carried out; the policy's own within a batch.
-    steps.sort_by_key(|(batch, _, _)| *batch);
+    steps.sort_by_key(|(batch, _)| *batch);
 
     let (mut actions, mut notes) = (Vec::new(), Vec::new());
     placement.try_out(|state| {
@@ -55,23 +68,33 @@ pub fn check_removals(placement: &Placement, plan: Plan<Proposed>) -> Result<Pla
             budgets: Budgets::new(snapshot),
             current: snapshot.groups.iter().map(|group| group.current).collect(),
             left: snapshot.removal_budget,
+            coming: vec![0; snapshot.groups.len()],
+            rooms: (0..)
+                .zip(&snapshot.groups)
+                .map(|(id, group)| group_room(placement, id, group))
+                .collect(),
+            cluster: cluster_room(placement),
             draining: Vec::new(),
             work: Work::new(PLACEMENT_STEPS),
         };
         trial.make_way();
         let mut last = None;
-        for (batch, node, reason) in steps {
+        for (batch, action) in steps {
             if last.replace(batch) != Some(batch) {
                 trial.end_batch();
             }
-            match trial.remove(node) {
-                Ok(()) => actions.push(Action::Remove {
-                    node,
-                    batch,
-                    reason: reason.clone(),
-                }),
+            let (first, tried) = match action {
+                Action::Remove { node, .. } => (Some(*node), trial.remove(*node)),
+                Action::Replace { replacement, .. } => {
+                    (replacement.nodes.first().copied(), trial.replace(replacement))
+                }
+                Action::Buy { .. } => continue,
+            };
+            match tried {
+                Ok(()) => actions.push(action.clone()),
                 Err((code, text)) => notes.push(Note {
-                    subject: snapshot.nodes[node as usize].name.clone(),
+                    subject: first
+                        .map_or_else(String::new, |node| snapshot.nodes[node as usize].name.clone()),
                     reason: Reason::new(code.as_str(), text),
                 }),
             }
@@ -80,20 +103,27 @@ pub fn check_removals(placement: &Placement, plan: Plan<Proposed>) -> Result<Pla
     Ok(plan.checked(actions, notes))
 }
 
-type Objected = (NoteCode, String);
+/// Why a step is dropped.
+pub(super) type Objected = (NoteCode, String);
 
-struct Trial<'a> {
-    snapshot: &'a Snapshot,
-    state: &'a mut State,
-    budgets: Budgets,
+pub(super) struct Trial<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) state: &'a mut State,
+    pub(super) budgets: Budgets,
     /// Nodes of each group, the removals so far taken off.
-    current: Vec<u32>,
+    pub(super) current: Vec<u32>,
     /// Removals that this loop has left.
-    left: u32,
+    pub(super) left: u32,
+    /// Nodes that the replacements so far add to each group.
+    pub(super) coming: Vec<u32>,
+    /// Nodes that each group may still gain.
+    pub(super) rooms: Vec<u32>,
+    /// Nodes that the cluster may still gain; none for no limit.
+    pub(super) cluster: Option<u32>,
     /// Nodes that this batch removes: while it is drained, each of them is still there.
-    draining: Vec<NodeId>,
+    pub(super) draining: Vec<NodeId>,
     /// A removal that the budget does not let us judge is not made.
-    work: Work,
+    pub(super) work: Work,
 }
 
 impl Trial<'_> {
@@ -121,7 +151,7 @@ impl Trial<'_> {
                 format!("one loop removes at most {budget} nodes"),
             ));
         }
-        self.resettle(id)?;
+        self.resettle(&[id], &[])?;
         self.budgets.take(&claims);
         self.current[at] -= 1;
         self.left -= 1;
@@ -148,12 +178,12 @@ impl Trial<'_> {
                 *displaced.entry(class).or_insert(0) += pods;
             }
         }
-        self.place(displaced);
+        self.place(displaced, &mut []);
     }
 
-    /// Places pods on nodes that run, together: who needs the company of another is tried again once that one has a
-    /// place. Returns what became of each class.
-    fn place(&mut self, displaced: BTreeMap<ClassId, u32>) -> Vec<(ClassId, Filled)> {
+    /// Places pods on nodes that run and on the new ones, together: who needs the company of another is tried again
+    /// once that one has a place. Returns what became of each class.
+    fn place(&mut self, displaced: BTreeMap<ClassId, u32>, offers: &mut [Offer]) -> Vec<(ClassId, Filled)> {
         let mut displaced: Vec<_> = displaced.into_iter().collect();
         displaced.sort_by_key(|(class, _)| self.state.rank(*class));
         let homes = self.running_nodes();
@@ -165,7 +195,7 @@ impl Trial<'_> {
             promised: None,
         });
         let lots: Vec<Lot> = lots.collect();
-        let filled = fill_all(self.state, &lots, &mut fields, &mut [], &mut self.work).lots;
+        let filled = fill_all(self.state, &lots, &mut fields, offers, &mut self.work).lots;
         displaced.iter().map(|(class, _)| *class).zip(filled).collect()
     }
 
@@ -175,11 +205,20 @@ impl Trial<'_> {
         nodes
     }
 
-    /// Every pod of the node must find a place on a node that runs.
-    fn resettle(&mut self, id: NodeId) -> Result<(), Objected> {
+    /// Every pod of the nodes must find a place on a node that runs, or on one that comes first.
+    pub(super) fn resettle(&mut self, ids: &[NodeId], additions: &[Addition]) -> Result<(), Objected> {
         let mark = self.state.mark();
-        let displaced = self.state.remove_node(id);
-        let placed = self.place(displaced);
+        let mut displaced = BTreeMap::new();
+        for id in ids {
+            for (class, pods) in self.state.remove_node(*id) {
+                *displaced.entry(class).or_insert(0) += pods;
+            }
+        }
+        let mut offers: Vec<Offer> = additions
+            .iter()
+            .map(|addition| Offer::new(addition.template, addition.count))
+            .collect();
+        let placed = self.place(displaced, &mut offers);
         let Some((class, filled)) = placed.into_iter().find(|(_, filled)| filled.left > 0) else {
             return Ok(());
         };
@@ -190,7 +229,7 @@ impl Trial<'_> {
         Err((NoteCode::NoPlaceToMovePods, text))
     }
 
-    fn explain(&self, objection: &Objection) -> Objected {
+    pub(super) fn explain(&self, objection: &Objection) -> Objected {
         match objection {
             Objection::Pod(pod, code, text) => (NoteCode::BlockedByPod, format!("{pod}: {code}: {text}")),
             Objection::Several(pod) => (
@@ -213,17 +252,27 @@ impl Trial<'_> {
 
 /// What keeps a node whatever runs on it.
 fn may_go(node: &Node, group: &Group) -> Result<(), Objected> {
-    match node.state {
-        NodeState::Leaving => return Err((NoteCode::AlreadyLeaving, "it is already leaving".into())),
-        NodeState::Upcoming => return Err((NoteCode::StillComing, "it is still on its way".into())),
-        NodeState::Ready | NodeState::NotReady => {}
-    }
+    stands(node)?;
     if !group.may_shrink {
         return Err((
             NoteCode::GroupMayNotShrink,
             format!("scale-down of {} is switched off", group.name),
         ));
     }
+    is_free(node)
+}
+
+/// A node that comes or goes is no node to remove.
+pub(super) fn stands(node: &Node) -> Result<(), Objected> {
+    match node.state {
+        NodeState::Leaving => Err((NoteCode::AlreadyLeaving, "it is already leaving".into())),
+        NodeState::Upcoming => Err((NoteCode::StillComing, "it is still on its way".into())),
+        NodeState::Ready | NodeState::NotReady => Ok(()),
+    }
+}
+
+/// Nobody forbade its removal.
+pub(super) fn is_free(node: &Node) -> Result<(), Objected> {
     match &node.protected {
         Some((code, text)) => Err((NoteCode::NodeProtected, format!("{code}: {text}"))),
         None => Ok(()),

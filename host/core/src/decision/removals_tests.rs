@@ -440,7 +440,7 @@ fn an_empty_zone_holds_others_back_until_its_node_is_gone() {
         let plan = check_removals(&placement, plan).expect(why);
         let removed = plan.actions().iter().map(|action| match action {
             Action::Remove { node, .. } => *node,
-            Action::Buy { .. } => panic!("{why}: a purchase"),
+            Action::Buy { .. } | Action::Replace { .. } => panic!("{why}: a purchase"),
         });
         assert_eq!(removed.collect::<Vec<_>>(), expected, "{why}");
     }

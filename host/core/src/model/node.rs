@@ -57,6 +57,10 @@ pub struct Node {
     pub created_ms: i64,
     /// Since when no pod would have to move; none where one would.
     pub idle_since_ms: Option<i64>,
+    /// Since when it is not ready; none where it is.
+    pub not_ready_since_ms: Option<i64>,
+    /// How it differs from what its group's spec asks for now, in words.
+    pub drifted: Option<String>,
     /// Why the node may not be removed whatever runs on it (an opt-out), as a reason code and text.
     pub protected: Option<(String, String)>,
     /// Price in millionths of the currency unit per hour.

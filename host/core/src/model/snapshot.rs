@@ -1,6 +1,6 @@
 //! The snapshot: one cluster at one moment.
 
-use super::{ClassId, ClassKey, Group, LabelSelector, Node, Pod, PodClass, ResourceNames, Template};
+use super::{ClassId, ClassKey, Group, GroupId, LabelSelector, Node, Pod, PodClass, ResourceNames, Template};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -39,6 +39,10 @@ pub struct Snapshot {
     pub max_cluster_nodes: Option<u32>,
     /// How many nodes one loop may remove.
     pub removal_budget: u32,
+    /// Whether nodes may be replaced by others.
+    pub may_replace: bool,
+    /// Offerings whose nodes were replaced by cheaper ones, by group, and when.
+    pub given_up: Vec<(GroupId, String, i64)>,
 }
 
 impl Snapshot {

@@ -38,7 +38,7 @@ mod work;
 
 pub use capacity::{PerNewNode, per_new_node};
 pub(crate) use field::Field;
-pub(crate) use fill::{Filled, Lot, fill_all};
+pub(crate) use fill::{Filled, Lot, Offer, fill_all};
 pub(crate) use links::CounterId;
 pub use pending::{Placement, Unplaced, place_pending, place_pending_within};
 pub(crate) use possessions::Holding;

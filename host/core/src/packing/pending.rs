@@ -162,6 +162,19 @@ impl Placement {
                         fill(state, class, pods, &open, &mut work);
                     }
                 }
+                Action::Replace { replacement, .. } => {
+                    for addition in &replacement.additions {
+                        self.imagine(addition.template, addition.count);
+                    }
+                    let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+                    for node in &replacement.nodes {
+                        let displaced = state.remove_node(*node);
+                        let open = state.open_nodes();
+                        for (class, pods) in displaced {
+                            fill(state, class, pods, &open, &mut work);
+                        }
+                    }
+                }
             }
         }
         let known = self.placed.len();

@@ -3,7 +3,7 @@
 use super::replay::beginning;
 use super::{Record, Round, Subject};
 use autoscaler_core::decision::{Action, Plan, check_growth, check_removals};
-use autoscaler_core::model::Snapshot;
+use autoscaler_core::model::{NodeId, Snapshot, TemplateId};
 use std::collections::BTreeMap;
 
 /// What plans come to in all.
@@ -26,6 +26,10 @@ pub fn lines(snapshot: &Snapshot, rounds: &[Round], reasons: bool) -> Vec<String
 fn line(snapshot: &Snapshot, action: &Action, reasons: bool) -> String {
     let template = |id: u32| snapshot.templates.get(id as usize);
     let offering = |id: u32| template(id).map_or("?", |template| template.offering.as_str());
+    let node_name = |id: NodeId| {
+        let node = snapshot.nodes.get(id as usize);
+        node.map_or("?", |node| node.name.as_str())
+    };
     let (text, reason) = match action {
         Action::Buy {
             template: id,
@@ -46,11 +50,20 @@ fn line(snapshot: &Snapshot, action: &Action, reasons: bool) -> String {
             (text, reason)
         }
         Action::Remove { node, batch, reason } => {
-            let name = snapshot
-                .nodes
-                .get(*node as usize)
-                .map_or("?", |node| node.name.as_str());
-            (format!("remove {name} in batch {batch}"), reason)
+            (format!("remove {} in batch {batch}", node_name(*node)), reason)
+        }
+        Action::Replace {
+            replacement,
+            batch,
+            reason,
+        } => {
+            let nodes: Vec<&str> = replacement.nodes.iter().map(|node| node_name(*node)).collect();
+            let additions = replacement.additions.iter();
+            let additions: Vec<String> = additions
+                .map(|addition| format!("{} × {}", addition.count, offering(addition.template)))
+                .collect();
+            let (nodes, additions) = (nodes.join(", "), additions.join(", "));
+            (format!("replace {nodes} by {additions} in batch {batch}"), reason)
         }
     };
     if reasons {
@@ -87,6 +100,22 @@ pub fn difference(snapshot: &Snapshot, before: &[Round], after: &[Round]) -> Vec
     out
 }
 
+impl Totals {
+    fn buy(&mut self, snapshot: &Snapshot, template: TemplateId, count: u32) {
+        let template = snapshot.templates.get(template as usize);
+        let price = template.map_or(0, |template| template.hourly_micros);
+        self.nodes_bought += u64::from(count);
+        self.hourly_micros += i128::from(price) * i128::from(count);
+    }
+
+    fn remove(&mut self, snapshot: &Snapshot, node: NodeId) {
+        let node = snapshot.nodes.get(node as usize);
+        let price = node.map_or(0, |node| node.hourly_micros);
+        self.nodes_removed += 1;
+        self.hourly_micros -= i128::from(price);
+    }
+}
+
 /// What the plans of these rounds come to on the cluster of the record.
 pub fn totals(record: &Record, rounds: &[Round]) -> Totals {
     let snapshot = &record.snapshot;
@@ -95,21 +124,15 @@ pub fn totals(record: &Record, rounds: &[Round]) -> Totals {
     for round in rounds {
         for action in &round.plan {
             match action {
-                Action::Buy { template, count, .. } => {
-                    let price = snapshot
-                        .templates
-                        .get(*template as usize)
-                        .map_or(0, |t| t.hourly_micros);
-                    totals.nodes_bought += u64::from(*count);
-                    totals.hourly_micros += i128::from(price) * i128::from(*count);
-                }
-                Action::Remove { node, .. } => {
-                    let price = snapshot
-                        .nodes
-                        .get(*node as usize)
-                        .map_or(0, |node| node.hourly_micros);
-                    totals.nodes_removed += 1;
-                    totals.hourly_micros -= i128::from(price);
+                Action::Buy { template, count, .. } => totals.buy(snapshot, *template, *count),
+                Action::Remove { node, .. } => totals.remove(snapshot, *node),
+                Action::Replace { replacement, .. } => {
+                    for addition in &replacement.additions {
+                        totals.buy(snapshot, addition.template, addition.count);
+                    }
+                    for node in &replacement.nodes {
+                        totals.remove(snapshot, *node);
+                    }
                 }
             }
         }

@@ -42,6 +42,9 @@ pub(super) fn check(record: &Record) -> Result<(), RecordError> {
             within(format!("snapshot.templates[{at}].daemons"), *class, classes)?;
         }
     }
+    for (at, (group, ..)) in snapshot.given_up.iter().enumerate() {
+        within(format!("snapshot.given_up[{at}]"), *group, groups)?;
+    }
     for pod in &record.set_aside {
         within("setAside".to_owned(), *pod, snapshot.pods.len())?;
     }
@@ -59,6 +62,14 @@ pub(super) fn check(record: &Record) -> Result<(), RecordError> {
                     }
                 }
                 Action::Remove { node, .. } => within(format!("rounds[{at}].plan"), *node, nodes)?,
+                Action::Replace { replacement, .. } => {
+                    for addition in &replacement.additions {
+                        within(format!("rounds[{at}].plan"), addition.template, templates)?;
+                    }
+                    for node in &replacement.nodes {
+                        within(format!("rounds[{at}].plan"), *node, nodes)?;
+                    }
+                }
             }
         }
     }

@@ -173,6 +173,7 @@ pub(crate) fn shrinkage(nodes: &[(u32, u32, u64)]) -> Question {
         pods_to_move: nodes.iter().map(|node| node.1).collect(),
         age_ms: vec![3_600_000; nodes.len()],
         idle_ms: nodes.iter().map(|node| node.2 * 60_000).collect(),
+        not_ready_ms: vec![0; nodes.len()],
         flags: vec![ready; nodes.len()],
     };
     Question::Rebalance {

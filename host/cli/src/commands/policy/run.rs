@@ -4,7 +4,9 @@ use super::desk::{config, config_of, desk, money, share};
 use crate::arguments::{Decision, PolicyRun};
 use anyhow::Context;
 use autoscaler_cases::{Config, Desk, Source, read};
-use autoscaler_core::decision::{Answer, Catalogue, ClassRow, Kind, Note, Oracle, Question, Rejection};
+use autoscaler_core::decision::{
+    Answer, Catalogue, ClassRow, Kind, Note, Oracle, Question, RebalanceAction, Rejection,
+};
 use autoscaler_core::model::Snapshot;
 use autoscaler_core::packing::place_pending;
 use autoscaler_policy::course::{self, Accept};
@@ -168,11 +170,18 @@ fn said(question: &Question, answer: &Answer) -> Vec<(String, String)> {
         }
         Answer::Rebalance(proposal) => {
             let removed = proposal.steps.iter().map(|step| {
-                let autoscaler_core::decision::RebalanceAction::Remove(row) = step.action;
-                (
-                    format!("remove {} in batch {}", node(row), step.batch),
-                    because(&step.reason),
-                )
+                let what = match &step.action {
+                    RebalanceAction::Remove(row) => format!("remove {}", node(*row)),
+                    RebalanceAction::Replace(replacement) => {
+                        let nodes: Vec<_> = replacement.nodes.iter().map(|row| node(*row)).collect();
+                        let additions = replacement.additions.iter();
+                        let additions: Vec<String> = additions
+                            .map(|addition| format!("{} × {}", addition.count, offering(addition.template)))
+                            .collect();
+                        format!("replace {} by {}", nodes.join(", "), additions.join(", "))
+                    }
+                };
+                (format!("{what} in batch {}", step.batch), because(&step.reason))
             });
             let kept = proposal
                 .kept

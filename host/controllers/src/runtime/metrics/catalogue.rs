@@ -182,6 +182,15 @@ pub(super) fn register(mut add: Registrar, provider: Provider) -> Metrics {
             "rebalancer_operations_in_progress",
             "Rebalance operations that run or are being rolled back.",
         ),
+        rebalances_blocked: add.gauge(
+            "rebalancer_operations_blocked",
+            "Rebalance operations whose evictions are refused now, as a rule by a PodDisruptionBudget.",
+        ),
+        rebalances_oldest: add.gauges(
+            "rebalancer_oldest_operation_seconds",
+            &["operation"],
+            "Age of the oldest rebalance operation that runs (execute) and of the oldest rollback; 0 where there is none.",
+        ),
         evictions: add.counters(
             "vpsie_autoscaler_evictions_total",
             &["result"],

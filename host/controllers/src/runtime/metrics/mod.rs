@@ -70,6 +70,18 @@ impl RebalanceResult {
     }
 }
 
+/// Rebalance operations that have begun and are not over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RebalancesUnderWay {
+    pub count: usize,
+    /// Those whose evictions are refused now.
+    pub blocked: usize,
+    /// Seconds since the start of the oldest that runs.
+    pub oldest_running: i64,
+    /// Seconds since the beginning of the oldest rollback.
+    pub oldest_rollback: i64,
+}
+
 /// How an eviction request was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvictionResult {
@@ -136,6 +148,8 @@ pub struct Metrics {
     leader: IntGauge,
     rebalances: IntCounterVec,
     rebalances_in_progress: IntGauge,
+    rebalances_blocked: IntGauge,
+    rebalances_oldest: IntGaugeVec,
     evictions: IntCounterVec,
     group_desired: IntGaugeVec,
     group_current: IntGaugeVec,
@@ -209,6 +223,7 @@ impl Metrics {
     }
 
     fn start_at_zero(&self) {
+        self.rebalances(&RebalancesUnderWay::default());
         for stage in RebalanceStage::ALL {
             for result in RebalanceResult::ALL {
                 self.rebalances
@@ -291,9 +306,17 @@ impl Metrics {
             .inc();
     }
 
-    /// How many rebalance operations run.
-    pub fn rebalances_in_progress(&self, count: usize) {
-        self.rebalances_in_progress.set(gauge(count));
+    /// How the rebalance operations under way stand.
+    pub fn rebalances(&self, under_way: &RebalancesUnderWay) {
+        self.rebalances_in_progress.set(gauge(under_way.count));
+        self.rebalances_blocked.set(gauge(under_way.blocked));
+        let oldest = |operation, seconds| {
+            self.rebalances_oldest
+                .with_label_values(&[operation])
+                .set(seconds);
+        };
+        oldest(RebalanceStage::Execute.as_str(), under_way.oldest_running);
+        oldest(RebalanceStage::Rollback.as_str(), under_way.oldest_rollback);
     }
 
     /// An eviction request was answered.

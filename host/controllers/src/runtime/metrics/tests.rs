@@ -22,6 +22,8 @@ fn every_series_with_known_labels_stands_at_zero_from_the_start() {
         ("vpsie_api_rate_limited_total", 3),
         ("rebalancer_operations_total", 12),
         ("rebalancer_operations_in_progress", 1),
+        ("rebalancer_operations_blocked", 1),
+        ("rebalancer_oldest_operation_seconds", 2),
         ("vpsie_autoscaler_evictions_total", 4),
         ("vpsie_autoscaler_policy_calls_total", 6),
         ("vpsie_autoscaler_policy_fallbacks_total", 24),

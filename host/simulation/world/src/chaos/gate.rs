@@ -2,6 +2,7 @@
 //! world, a process whose gate closed between two requests is one that was killed there.
 
 use super::fate::{self, Dice};
+use super::snare::{Hit, Snares};
 use crate::InProcess;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -37,6 +38,7 @@ pub struct Death {
 pub(super) struct Gate {
     state: Mutex<State>,
     calm: Arc<AtomicBool>,
+    snares: Arc<Snares>,
     dead: CancellationToken,
 }
 
@@ -54,7 +56,7 @@ enum Passage {
 }
 
 impl Gate {
-    pub(super) fn new(dice: Dice, calm: Arc<AtomicBool>) -> Arc<Self> {
+    pub(super) fn new(dice: Dice, calm: Arc<AtomicBool>, snares: Arc<Snares>) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 dice,
@@ -62,6 +64,7 @@ impl Gate {
                 closed_until: None,
             }),
             calm,
+            snares,
             dead: CancellationToken::new(),
         })
     }
@@ -116,6 +119,38 @@ impl Gate {
         }
     }
 
+    /// What a test has prepared for this request, as far as it happens before the request is carried out.
+    async fn snared(&self, request: Request<Body>) -> (Request<Body>, Option<Hit>) {
+        let (head, body) = request.into_parts();
+        // What is in memory already cannot fail.
+        let bytes = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(_) => Bytes::new(),
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        let hit = self
+            .snares
+            .of_kubernetes(head.method.as_str(), head.uri.path(), &text);
+        self.before(hit).await;
+        (Request::from_parts(head, Body::from(bytes.to_vec())), hit)
+    }
+
+    async fn before(&self, hit: Option<Hit>) {
+        match hit {
+            Some(Hit::DiesBefore) => {
+                self.die();
+                pending().await
+            }
+            Some(Hit::Paused(time)) => {
+                self.close_for(time);
+                self.open().await;
+            }
+            Some(Hit::Late(time)) => sleep(time).await,
+            Some(Hit::Held) => self.snares.wait_for_release().await,
+            _ => {}
+        }
+    }
+
     fn is_calm(&self) -> bool {
         self.calm.load(Ordering::SeqCst)
     }
@@ -165,6 +200,10 @@ impl tower::Service<Request<Body>> for Gated {
         let Self { gate, mut server } = self.clone();
         Box::pin(async move {
             gate.open().await;
+            let (request, hit) = gate.snared(request).await;
+            if let Some(Hit::Refused(code, _)) = hit {
+                return Ok(refused(code));
+            }
             let path = request.uri().path();
             // Renewals of the Lease and events are no steps of the work: nothing depends on a death there, and
             // they would use up the count.
@@ -192,11 +231,15 @@ impl tower::Service<Request<Body>> for Gated {
                 Passage::Through
             };
             let answer = server.call(request).await;
-            if matches!(passage, Passage::Last) {
+            if matches!(passage, Passage::Last) || hit == Some(Hit::DiesAfter) {
                 gate.die();
             }
             gate.open().await;
-            if lost { Ok(refused(504)) } else { answer }
+            if lost || hit == Some(Hit::AnswerLost) {
+                Ok(refused(504))
+            } else {
+                answer
+            }
         })
     }
 }
@@ -229,6 +272,11 @@ impl Transport for ToVpsie {
         let gate = &self.gate;
         gate.open().await;
         let path = request.uri().path().to_owned();
+        let hit = gate.snares.of_vpsie(request.method().as_str(), &path);
+        gate.before(hit).await;
+        if let Some(Hit::Refused(..)) = hit {
+            return Err(TransportError::new("the snare", false, false));
+        }
         // Asking for offers or plans is a POST that changes nothing.
         let changes =
             request.method() != Method::GET && !path.ends_with("/offers") && !path.ends_with("/resources");
@@ -249,10 +297,13 @@ impl Transport for ToVpsie {
             Passage::Through
         };
         let answer = InProcess(self.cloud.clone()).send(request).await;
-        if matches!(passage, Passage::Last) {
+        if matches!(passage, Passage::Last) || hit == Some(Hit::DiesAfter) {
             gate.die();
         }
         gate.open().await;
+        if hit == Some(Hit::AnswerLost) {
+            return Err(TransportError::new("the snare", true, true));
+        }
         answer
     }
 }

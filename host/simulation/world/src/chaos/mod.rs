@@ -15,9 +15,12 @@ mod gate;
 mod invariants;
 mod plan;
 mod replica;
+mod snare;
+pub mod trial;
 
 pub use gate::Death;
 pub use plan::{Action, Plan};
+pub use snare::{Hit, Target};
 
 use crate::{Error, World};
 use autoscaler_api::{NodeGroup, VPSieNode, labels};
@@ -69,7 +72,7 @@ pub fn play(seed: u64, engine: &Engine) -> Result<Outcome, Error> {
 async fn storm(seed: u64, plan: &Plan, engine: &Engine) -> Result<Outcome, Error> {
     let mut world = World::without_autoscaler(&plan.scenario()?, seed, None).await?;
     let calm = Arc::new(AtomicBool::new(false));
-    let replicas = Replicas::start(&mut world, plan, engine, seed, &calm);
+    let replicas = Replicas::start(&mut world, plan, engine, seed, &calm, &Arc::default());
     world.deploy(&plan::WEB).await?;
     let mut dice = Dice::new(seed ^ 0x0be7_a70b);
     let begin = Instant::now();

@@ -3,6 +3,7 @@
 use super::fate::Dice;
 use super::gate::{Death, Gate};
 use super::plan::Plan;
+use super::snare::Snares;
 use crate::World;
 use crate::process::Process;
 use autoscaler_controllers::Now;
@@ -42,6 +43,7 @@ struct Replica {
     pace: Pace,
     now: Now,
     calm: Arc<AtomicBool>,
+    snares: Arc<Snares>,
     gates: Arc<Mutex<Vec<Arc<Gate>>>>,
     ended: Arc<AtomicU32>,
 }
@@ -53,6 +55,7 @@ impl Replicas {
         engine: &Engine,
         seed: u64,
         calm: &Arc<AtomicBool>,
+        snares: &Arc<Snares>,
     ) -> Self {
         let all = Self {
             gates: Arc::default(),
@@ -70,6 +73,7 @@ impl Replicas {
                 pace: Plan::pace(),
                 now: world.now.clone(),
                 calm: calm.clone(),
+                snares: snares.clone(),
                 gates: all.gates.clone(),
                 ended: all.ended.clone(),
             };
@@ -104,6 +108,7 @@ impl Replica {
             let gate = Gate::new(
                 Dice::new(self.seed.rotate_left(17) ^ (mark + 1)),
                 self.calm.clone(),
+                self.snares.clone(),
             );
             self.gates.lock().push(gate.clone());
             let process = Process {
