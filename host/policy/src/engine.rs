@@ -14,8 +14,8 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// Calls at the same time. The controllers make a handful; the rest is for tests that share an engine.
 const CALLS: u32 = 32;
-/// Core instances in a component: interpreters bring a dozen adapters along.
-const CORE_INSTANCES: u32 = 32;
+/// Core instances in a component: CPython comes with 38.
+const CORE_INSTANCES: u32 = 64;
 /// Stack of a guest. The runtime's default, said here because the fibers' stacks must exceed it.
 const GUEST_STACK: usize = 512 << 10;
 /// Stack of the fiber that a guest runs on: its own, and room for the host functions that it calls.
