@@ -273,7 +273,7 @@ fn a_vm_that_never_joins_is_given_back_and_replaced() {
 
 #[test]
 fn without_the_account_password_nothing_is_removed_and_it_is_told() {
-    for (password, words) in [(None, "accountPassword"), (Some("wrong"), "wrong password")] {
+    for (password, words) in [(None, "accountPassword"), (Some("hunter3"), "wrong password")] {
         in_world(scenario(&["vm-2-4"], &json!({})), async |world| {
             world.deploy(&HALF).await?;
             all_run(world, 5 * MINUTE).await?;

@@ -15,9 +15,9 @@ fn series(metrics: &Metrics, name: &str) -> Vec<String> {
 fn every_series_with_known_labels_stands_at_zero_from_the_start() {
     let metrics = Metrics::new();
     let table = [
-        ("vpsie_api_requests_total", 11),
+        ("vpsie_api_requests_total", 24),
         ("vpsie_api_errors_total", 24),
-        ("vpsie_api_circuit_breaker_state_changes_total", 24),
+        ("vpsie_api_circuit_breaker_state_changes_total", 36),
         ("vpsie_api_circuit_breaker_rejected_total", 1),
         ("vpsie_api_rate_limited_total", 3),
         ("rebalancer_operations_total", 12),
