@@ -29,7 +29,7 @@ impl Rolls {
     }
 
     fn one_in(&mut self, chances: u64) -> bool {
-        self.next() % chances == 0
+        self.next().is_multiple_of(chances)
     }
 
     /// A row of so many, now and then one behind the end, seldom any number.
