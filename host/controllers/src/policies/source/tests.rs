@@ -3,8 +3,8 @@
 use super::*;
 use crate::testing::FakeApi;
 use axum::Router;
-use axum::http::StatusCode;
 use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
@@ -204,7 +204,7 @@ async fn an_address_yields_its_bytes_or_a_line_that_helps() {
 fn registry(objects: Vec<(String, Vec<u8>)>, token: bool) -> Router {
     let mut router = Router::new().route("/token", get(async || r#"{"token": "secret-of-the-day"}"#));
     for (path, bytes) in objects {
-        let answer = async move |headers: axum::http::HeaderMap| -> Response {
+        let answer = async move |headers: HeaderMap| -> Response {
             let known = headers
                 .get("authorization")
                 .is_some_and(|value| value == "Bearer secret-of-the-day");
