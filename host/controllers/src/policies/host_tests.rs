@@ -1,10 +1,19 @@
 use super::*;
 use serde_json::{Value, json};
 
+/// One engine for all: compiling the built-in policies takes its time. The set is each test's own.
 fn host() -> PolicyHost {
-    let engine = Engine::new().unwrap();
-    let set = Arc::new(PolicySet::built_in(&engine).unwrap());
-    PolicyHost::new(engine, set)
+    static ENGINE: std::sync::OnceLock<(Engine, Vec<Binding>)> = std::sync::OnceLock::new();
+    let (engine, _) = ENGINE.get_or_init(|| {
+        let engine = Engine::new().unwrap();
+        // Held, because the engine forgets what nobody uses.
+        let set = PolicySet::built_in(&engine).unwrap();
+        let active = Kind::ALL.into_iter().flat_map(|kind| set.active(kind));
+        let held = active.map(|binding| Binding::clone(&binding)).collect();
+        (engine, held)
+    });
+    let set = Arc::new(PolicySet::built_in(engine).unwrap());
+    PolicyHost::new(engine.clone(), set)
 }
 
 fn spec(extra: &Value) -> ScalingPolicySpec {
