@@ -1,7 +1,5 @@
 //! The policies of the cookbook do what their cases say.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use std::path::Path;
 use std::process::Command;
 

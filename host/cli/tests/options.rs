@@ -1,7 +1,5 @@
 //! The guide's table of options says what the schemas of the built-in policies say.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use std::path::Path;
 
 #[test]

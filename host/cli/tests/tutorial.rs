@@ -1,8 +1,6 @@
 //! The tutorial is run as it is written, in an empty folder outside of this workspace, with the program that was just
 //! built.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use std::path::Path;
 use std::process::Command;
 use xtask::wasm_target::Toolchain;

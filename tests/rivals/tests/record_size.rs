@@ -1,7 +1,5 @@
 //! How large the record of a large decision is: `cargo test -p autoscaler-rivals --test record_size -- --nocapture`.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use autoscaler_core::decision::Kind;
 use autoscaler_policy::record::{Asked, Choice, Record, Subject, decode, encode, replay};
 use autoscaler_policy::{Engine, PolicySet};
