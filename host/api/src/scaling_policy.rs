@@ -25,7 +25,8 @@ pub use status::{Pair, PolicyUsage, ScalingPolicyStatus, ShadowComparison, Trip}
     derive = "PartialEq",
     doc = "A Wasm component that decides about scaling, for which node groups, and under which limits.",
     validation = Rule::new("!has(self.spec.canaryPercent) || (has(self.spec.mode) && self.spec.mode == 'Canary')")
-        .message("spec.canaryPercent is for mode Canary only"),
+        .message("canaryPercent is for mode Canary only")
+        .field_path(".spec.canaryPercent"),
     printcolumn(name = "Kinds", type_ = "string", json_path = ".spec.kinds"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
     printcolumn(name = "Policy", type_ = "string", json_path = ".status.name"),

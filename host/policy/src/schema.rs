@@ -32,6 +32,8 @@ impl ConfigSchema {
 
     /// In the order of their paths; empty is good.
     pub(crate) fn complaints(&self, config: &str) -> Vec<Diagnostic> {
+        // An empty text is `{}`, as the SDK reads it.
+        let config = if config.trim().is_empty() { "{}" } else { config };
         let config: Value = match serde_json::from_str(config) {
             Ok(config) => config,
             Err(error) => {
@@ -52,13 +54,16 @@ impl ConfigSchema {
     }
 
     fn complaint(&self, error: &ValidationError<'_>) -> Diagnostic {
-        let (path, message, hint) = (
-            error.instance_path().as_str(),
-            error.to_string(),
-            self.hint(error),
-        );
+        let mut path = error.instance_path().as_str().to_owned();
+        // The library points at the object; the option that nobody knows is what is wrong.
+        if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind()
+            && let Some(name) = unexpected.first()
+        {
+            path = format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
+        }
+        let (message, hint) = (error.to_string(), self.hint(error));
         Diagnostic {
-            path: printable(path, TEXT_CHARS),
+            path: printable(&path, TEXT_CHARS),
             message: printable(&message, TEXT_CHARS),
             hint: printable(&hint, TEXT_CHARS),
         }
@@ -132,7 +137,7 @@ mod tests {
             (
                 r#"{"zone": "aa", "cuont": 3}"#,
                 vec![(
-                    "",
+                    "/cuont",
                     "'cuont' was unexpected",
                     "there are count, inner, order, zone",
                 )],

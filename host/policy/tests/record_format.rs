@@ -1,6 +1,6 @@
 //! The format, the ring and the keeper. That a replay gives the same plan is shown in the simulation.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use autoscaler_core::decision::Action;
 use autoscaler_core::model::{Group, Pod, PodClass, PodKey, Resources, Snapshot, Template};

@@ -48,6 +48,11 @@ fn they_are_many_and_differ() {
         let text = file.text.split_once("\ncluster:").unwrap().1.to_owned();
         let same = known.insert(text, file.name.clone());
         assert_eq!(same, None, "{} is the same case", file.name);
+        assert!(
+            file.text.starts_with("source: "),
+            "{} does not say whose behaviour it is",
+            file.name
+        );
     }
     let all: usize = topics.values().sum();
     println!("{all} cases: {topics:?}");

@@ -227,7 +227,7 @@ fn a_configuration_that_the_schema_forbids_is_told_with_path_and_hint() {
     for (config, expected) in [
         (
             json!({"minWait": 7}),
-            "InvalidConfig: spec.config: Additional properties are not allowed ('minWait' was unexpected) (there are \
+            "InvalidConfig: spec.config.minWait: Additional properties are not allowed ('minWait' was unexpected) (there are \
              minWaitSeconds)",
         ),
         (
