@@ -324,7 +324,7 @@ async fn kubectl_shows_columns(plane: &ControlPlane) -> Result<()> {
         (
             "scaling-policy-built-in.yaml",
             "sp",
-            "NAME KINDS MODE POLICY VERSION READY AGE DIGEST LAST ERROR",
+            "NAME KINDS MODE POLICY VERSION READY TRIPPED AGE DIGEST LAST ERROR",
             r#"["scale-up"] Shadow"#,
         ),
         (

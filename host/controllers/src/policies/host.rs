@@ -1,13 +1,16 @@
 //! The Wasm host as this controller uses it: spec words in, bindings out.
 
+use super::rehearsal::rehearse;
 use super::source::{Fetched, Refusal};
 use super::{Entry, Facts, Host};
 use crate::runtime::chain;
 use autoscaler_api::scaling_policy::{Fallback, PolicyKind, PolicyMode, ScalingPolicySpec};
 use autoscaler_core::decision::Kind;
 use autoscaler_core::model::{LabelOperator, LabelRequirement, LabelSelector};
+use autoscaler_policy::record::Records;
 use autoscaler_policy::{Binding, CompiledPolicy, Engine, GroupFilter, LastGood, Limits, PolicySet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -18,19 +21,21 @@ const INTERFACE: &str = "0.1.0";
 pub(super) struct PolicyHost {
     engine: Engine,
     set: Arc<PolicySet>,
+    /// What a component is rehearsed with.
+    records: Arc<Records>,
 }
 
 /// A component with what its ScalingPolicy set for it when it was loaded.
 #[derive(Clone, Debug)]
 pub(super) struct Loaded {
-    policy: Arc<CompiledPolicy>,
-    config: String,
-    limits: Limits,
+    pub(super) policy: Arc<CompiledPolicy>,
+    pub(super) config: String,
+    pub(super) limits: Limits,
 }
 
 impl PolicyHost {
-    pub(super) fn new(engine: Engine, set: Arc<PolicySet>) -> Self {
-        Self { engine, set }
+    pub(super) fn new(engine: Engine, set: Arc<PolicySet>, records: Arc<Records>) -> Self {
+        Self { engine, set, records }
     }
 
     /// A component of the binary: it is the one that decides where no ScalingPolicy does.
@@ -72,23 +77,19 @@ impl Host for PolicyHost {
         let limits = limits(spec)?;
         let config = serde_json::to_string(spec.config.as_ref().unwrap_or(&serde_json::Map::new()))
             .map_err(|error| Refusal::new("InvalidConfig", format!("spec.config: {error}")))?;
-        for kind in spec
-            .kinds
-            .iter()
-            .map(|kind| core_kind(*kind))
-            .filter(|kind| policy.description(*kind).is_some())
-        {
-            check_config(&policy, kind, &config, &limits)?;
+        let kinds = spec.kinds.iter().map(|kind| core_kind(*kind));
+        let kinds: BTreeSet<Kind> = kinds.filter(|kind| policy.description(*kind).is_some()).collect();
+        for kind in &kinds {
+            check_config(&policy, *kind, &config, &limits)?;
         }
         let facts = facts(&policy, spec, size, compile);
-        Ok((
-            Loaded {
-                policy,
-                config,
-                limits,
-            },
-            facts,
-        ))
+        let loaded = Loaded {
+            policy,
+            config,
+            limits,
+        };
+        rehearse(&self.records, &self.set, &kinds, &loaded)?;
+        Ok((loaded, facts))
     }
 
     fn install(

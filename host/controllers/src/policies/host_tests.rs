@@ -1,8 +1,13 @@
 use super::*;
+use autoscaler_policy::record::{Record, Ring, Subject};
 use serde_json::{Value, json};
 
 /// One engine for all: compiling the built-in policies takes its time. The set is each test's own.
 fn host() -> PolicyHost {
+    host_with(Arc::default())
+}
+
+fn host_with(records: Arc<Records>) -> PolicyHost {
     static ENGINE: std::sync::OnceLock<(Engine, Vec<Binding>)> = std::sync::OnceLock::new();
     let (engine, _) = ENGINE.get_or_init(|| {
         let engine = Engine::new().unwrap();
@@ -13,7 +18,7 @@ fn host() -> PolicyHost {
         (engine, held)
     });
     let set = Arc::new(PolicySet::built_in(engine).unwrap());
-    PolicyHost::new(engine.clone(), set)
+    PolicyHost::new(engine.clone(), set, records)
 }
 
 fn spec(extra: &Value) -> ScalingPolicySpec {
@@ -246,5 +251,41 @@ fn a_configuration_that_the_schema_forbids_is_told_with_path_and_hint() {
             .unwrap();
         let got = format!("{}: {}", refusal.reason, refusal.message);
         assert_eq!(got, expected);
+    }
+}
+
+#[test]
+fn a_component_makes_the_last_decisions_once_more_before_it_decides() {
+    let record = Record::blank(Arc::default(), Subject::Growth);
+    let records = Arc::new(Records::keep_in(Ring::in_memory(1 << 20)).unwrap());
+    records.keep(record);
+    records.flush();
+    let guest = |name: &str| {
+        let file = format!(
+            "{}/../../target/policies/test/{name}.wasm",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let bytes = std::fs::read(&file)
+            .unwrap_or_else(|error| panic!("{file}: {error}; run `cargo xtask policies` first"));
+        Fetched::Component {
+            bytes,
+            sha256: String::new(),
+        }
+    };
+    let (rehearsing, trusting) = (host_with(records), host());
+    let spec = spec(&json!({}));
+    assert!(rehearsing.load(&guest("nothing"), &spec).is_ok());
+    assert!(
+        trusting.load(&guest("trap"), &spec).is_ok(),
+        "nothing is recorded"
+    );
+    let refusal = rehearsing.load(&guest("trap"), &spec).unwrap_err();
+    assert_eq!(refusal.reason, "RehearsalFailed");
+    for part in [
+        "spec.source: deciding again what was decided at 1970-01-01T00:00:00Z",
+        "asking scale-up again",
+        "1 of the last 1 recorded decisions fail",
+    ] {
+        assert!(refusal.message.contains(part), "{}", refusal.message);
     }
 }

@@ -6,6 +6,7 @@
 
 mod host;
 mod proving;
+mod rehearsal;
 mod signature;
 mod source;
 mod status;
@@ -120,7 +121,11 @@ impl Policies {
             metrics: context.metrics.clone(),
             events: context.events.clone(),
             now: context.now.clone(),
-            host: Arc::new(PolicyHost::new(engine, context.policies.clone())),
+            host: Arc::new(PolicyHost::new(
+                engine,
+                context.policies.clone(),
+                context.records.clone(),
+            )),
             entries: Mutex::new(BTreeMap::new()),
             told: Mutex::new(BTreeMap::new()),
         };

@@ -1,7 +1,7 @@
 //! Nothing unproven becomes active: the way of a component from its source to work.
 //!
-//! fetch → digest → signature → compile, interfaces, self-description (`Host::load`) → configuration → what the object
-//! says of it. A stage that fails ends the way, and what decided before goes on. Whatever comes to be proven besides
+//! fetch → digest → signature → compile, interfaces, self-description, configuration, rehearsal (`Host::load`) → what the
+//! object says of it. A stage that fails ends the way, and what decided before goes on. Whatever comes to be proven besides
 //! is one more stage in [`Controller::prove`].
 
 use super::signature::{Keys, Signer};
