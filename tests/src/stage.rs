@@ -229,6 +229,15 @@ impl Stage {
         ))
     }
 
+    /// How `explain` is asked of this controller.
+    pub fn explain_command(&self) -> Result<String> {
+        Ok(format!(
+            "{} explain --address http://{}",
+            binary()?.display(),
+            self.address()?
+        ))
+    }
+
     /// Where the controller's log is.
     pub fn log_path(&self) -> PathBuf {
         self.plane.folder().join("controller.log")

@@ -150,6 +150,14 @@ async fn here(stage: &Stage, command: &str) -> Result<String> {
             format!("{inside} vpsie-autoscaler orphans"),
             stage.command_line("orphans").await?,
         ),
+        (
+            format!("{inside} vpsie-autoscaler explain"),
+            stage.explain_command()?,
+        ),
+        (
+            "pod/POD -n NAMESPACE".to_owned(),
+            format!("pod/{pod} -n {NAMESPACE}"),
+        ),
         (format!("{inside} "), String::new()),
         ("https://api.vpsie.com".to_owned(), stage.cloud_url().to_owned()),
         (
