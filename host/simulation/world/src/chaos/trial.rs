@@ -134,10 +134,16 @@ async fn run(trial: &Trial, engine: &Engine) -> Result<Verdict, Error> {
         .await?;
     let names = fullest(&world);
     world.view.watch_fewest(WEB.name);
-    snares.set(trial.target, held(trial.failure));
-    begin(&world, &names).await?;
     if trial.rolls_back {
-        roll_back_in_the_middle(&world).await?;
+        begin(&world, &names).await?;
+        a_pod_has_moved(&world).await?;
+        // Not before: the way forward evicts and marks too.
+        snares.set(trial.target, held(trial.failure));
+        let asked = json!({"metadata": {"annotations": {labels::ROLLBACK: "requested"}}});
+        change(&api::<Rebalance>(&world, SYSTEM), OPERATION, &asked).await;
+    } else {
+        snares.set(trial.target, held(trial.failure));
+        begin(&world, &names).await?;
     }
     let met = timeout(Duration::from_secs(900), snares.caught()).await.is_ok();
     if met {
@@ -212,8 +218,8 @@ async fn operation(world: &World) -> Result<Option<Rebalance>, Error> {
     read.map_err(Error::kubernetes("reading the operation"))
 }
 
-/// An operator asks for a rollback once a pod has moved to the new node, and others have not.
-async fn roll_back_in_the_middle(world: &World) -> Result<(), Error> {
+/// The middle of the drain: a pod has moved to the new node, and others have not.
+async fn a_pod_has_moved(world: &World) -> Result<(), Error> {
     let moved = |view: &crate::view::View| {
         let records = view.vpsie_nodes();
         let new = records.iter().find(|(key, _)| key.name == NEW);
@@ -225,8 +231,6 @@ async fn roll_back_in_the_middle(world: &World) -> Result<(), Error> {
                 .any(|pod| pod.node.as_deref() == node && pod.app == WEB.name)
     };
     world.settle("a pod has moved", PATIENCE, moved).await?;
-    let patch = json!({"metadata": {"annotations": {labels::ROLLBACK: "requested"}}});
-    change(&api::<Rebalance>(world, SYSTEM), OPERATION, &patch).await;
     Ok(())
 }
 
