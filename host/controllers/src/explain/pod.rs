@@ -33,12 +33,13 @@ impl Scene<'_> {
             Some(ms) => format!("kube-scheduler has found no node for it since {}", moment(ms)),
             None => "kube-scheduler has not judged it yet".to_owned(),
         };
+        let refusals = self.placement.refusals_by_template(pod.class);
         Explanation {
             summary: format!("pod {}{owner} waits: {since}", pod.key),
             sections: vec![
                 Section {
                     title: "What is expected".to_owned(),
-                    facts: vec![self.expected(id, pod)],
+                    facts: vec![self.expected(id, pod, &refusals)],
                 },
                 Section {
                     title: "Nodes that are there".to_owned(),
@@ -46,14 +47,14 @@ impl Scene<'_> {
                 },
                 Section {
                     title: "A new node of".to_owned(),
-                    facts: self.templates_for(pod),
+                    facts: self.templates_for(&refusals),
                 },
             ],
         }
     }
 
     /// What the next decision makes of the pod before it buys anything.
-    fn expected(&self, id: PodId, pod: &Pod) -> Fact {
+    fn expected(&self, id: PodId, pod: &Pod, refusals: &[Option<Cause>]) -> Fact {
         let placement = &self.placement;
         let placed = placement.placed.iter().find(|(placed, _)| *placed == id);
         if let Some((_, node)) = placed {
@@ -78,7 +79,7 @@ impl Scene<'_> {
                 "nothing yet",
                 "a node is bought once kube-scheduler calls it unschedulable",
             ),
-            Some(_) if self.is_for_sale(pod) => {
+            Some(_) if self.is_for_sale(refusals) => {
                 Fact::new("a purchase", "of a node below that fits, if the policies agree")
             }
             Some(_) => Fact::new("nothing", "no node below can be bought that it fits on"),
@@ -87,8 +88,7 @@ impl Scene<'_> {
     }
 
     /// Whether a node that the pod fits on can be bought now.
-    fn is_for_sale(&self, pod: &Pod) -> bool {
-        let refusals = self.placement.refusals_by_template(pod.class);
+    fn is_for_sale(&self, refusals: &[Option<Cause>]) -> bool {
         let mut templates = self.snapshot.templates.iter().zip(refusals);
         templates.any(|(template, refusal)| refusal.is_none() && self.obstacle(template).is_none())
     }
@@ -109,8 +109,7 @@ impl Scene<'_> {
     }
 
     /// Each way to buy a node, with the rule that keeps the pod from it or what stands in the way of buying.
-    fn templates_for(&self, pod: &Pod) -> Vec<Fact> {
-        let refusals = self.placement.refusals_by_template(pod.class);
+    fn templates_for(&self, refusals: &[Option<Cause>]) -> Vec<Fact> {
         let mut facts: Vec<Fact> = Vec::new();
         for (template, refusal) in self.snapshot.templates.iter().zip(refusals) {
             let group = &self.snapshot.groups[template.group as usize];

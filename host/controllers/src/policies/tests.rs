@@ -269,19 +269,21 @@ async fn what_does_not_fit_the_spec_is_refused_by_name() {
     }
 }
 
+/// A spec of the built-in scale-up policy.
+fn built_in(extra: &Value) -> Value {
+    let mut spec = from_map(extra);
+    spec["source"] = json!({"builtIn": "scale-up"});
+    spec
+}
+
 #[tokio::test]
 async fn policies_with_a_selector_come_first_and_off_takes_one_out() {
     let scene = Scene::new();
-    let built_in = |extra: Value| {
-        let mut spec = from_map(&extra);
-        spec["source"] = json!({"builtIn": "scale-up"});
-        spec
-    };
-    scene.apply("all", built_in(json!({}))).await;
+    scene.apply("all", built_in(&json!({}))).await;
     scene
         .apply(
             "some",
-            built_in(json!({"nodeGroupSelector": {"matchLabels": {"a": "b"}}})),
+            built_in(&json!({"nodeGroupSelector": {"matchLabels": {"a": "b"}}})),
         )
         .await;
     let names = || -> Vec<String> {
@@ -292,7 +294,7 @@ async fn policies_with_a_selector_come_first_and_off_takes_one_out() {
             .collect()
     };
     assert_eq!(names(), ["some", "all"]);
-    let (next, status) = scene.apply("some", built_in(json!({"mode": "Off"}))).await;
+    let (next, status) = scene.apply("some", built_in(&json!({"mode": "Off"}))).await;
     assert_eq!((next, reason(&status).as_str()), (Next::Done, "Off"));
     assert_eq!(names(), ["all"]);
 }
@@ -502,24 +504,19 @@ async fn a_new_process_goes_on_with_the_last_good_component() {
 #[tokio::test]
 async fn shadows_and_canaries_stand_where_they_belong() {
     let scene = Scene::new();
-    let built_in = |extra: Value| {
-        let mut spec = from_map(&extra);
-        spec["source"] = json!({"builtIn": "scale-up"});
-        spec
-    };
-    scene.apply("active", built_in(json!({}))).await;
-    scene.apply("canary", built_in(json!({"mode": "Canary"}))).await;
+    scene.apply("active", built_in(&json!({}))).await;
+    scene.apply("canary", built_in(&json!({"mode": "Canary"}))).await;
     let team = json!({"matchLabels": {"team": "a"}});
     scene
-        .apply("team", built_in(json!({"nodeGroupSelector": team.clone()})))
+        .apply("team", built_in(&json!({"nodeGroupSelector": team.clone()})))
         .await;
     scene
         .apply(
             "tested",
-            built_in(json!({"nodeGroupSelector": team, "mode": "Canary"})),
+            built_in(&json!({"nodeGroupSelector": team, "mode": "Canary"})),
         )
         .await;
-    let (_, status) = scene.apply("shadow", built_in(json!({"mode": "Shadow"}))).await;
+    let (_, status) = scene.apply("shadow", built_in(&json!({"mode": "Shadow"}))).await;
     let ready = conditions::get(&status.conditions, types::READY).unwrap();
     assert_eq!(
         ready.message.as_deref(),

@@ -17,6 +17,7 @@ pub mod demo;
 mod error;
 pub mod joiner;
 pub mod narrator;
+mod play;
 mod process;
 pub mod scenario;
 pub mod scheduler;
@@ -27,6 +28,7 @@ pub mod world;
 
 pub use error::Error;
 pub use joiner::Joiner;
+pub use play::in_world;
 pub use scenario::Scenario;
 pub use scheduler::Scheduler;
 pub use summary::Summary;

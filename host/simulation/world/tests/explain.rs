@@ -4,7 +4,6 @@
 
 use autoscaler_cluster::ObjectKey;
 use autoscaler_controllers::explain::Subject;
-use autoscaler_simulation::clock::run_virtually;
 use autoscaler_simulation::scenario::{Scenario, Workload, budget, node_group};
 use autoscaler_simulation::{Error, World};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -20,13 +19,7 @@ const HALF: Workload = Workload::new("half", 6, "600m", "256Mi");
 fn in_world(test: impl AsyncFnOnce(&World) -> Result<(), Error>) {
     let mut scenario = Scenario::default();
     scenario.groups = vec![node_group(&scenario.cloud, "small", 2, &["k8s-2-4"], &json!({})).unwrap()];
-    let done = run_virtually(async move {
-        let world = World::start(&scenario, 1, None).await?;
-        let done = test(&world).await;
-        world.stop().await;
-        done
-    });
-    done.unwrap();
+    autoscaler_simulation::in_world(&scenario, test).unwrap();
 }
 
 fn told(world: &World, subject: &Subject) -> String {

@@ -6,7 +6,6 @@
 use autoscaler_api::conditions::{self, ConditionStatus, types};
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_api::{Condition, NodeGroup};
-use autoscaler_simulation::clock::run_virtually;
 use autoscaler_simulation::scenario::{NAMESPACE, SYSTEM, Scenario, Workload, node_group};
 use autoscaler_simulation::{Error, World};
 use fake_vpsie::{Effect, Fault};
@@ -25,14 +24,8 @@ fn scenario(offerings: &[&str], more: &Value) -> Scenario {
     scenario
 }
 
-fn in_world(scenario: Scenario, test: impl AsyncFnOnce(&World) -> Result<(), Error>) {
-    let done = run_virtually(async move {
-        let world = World::start(&scenario, 1, None).await?;
-        let done = test(&world).await;
-        world.stop().await;
-        done
-    });
-    done.unwrap();
+fn in_world(scenario: &Scenario, test: impl AsyncFnOnce(&World) -> Result<(), Error>) {
+    autoscaler_simulation::in_world(scenario, test).unwrap();
 }
 
 async fn group(world: &World) -> NodeGroup {
@@ -76,7 +69,7 @@ fn refusal(message: &str) -> Effect {
 
 #[test]
 fn while_the_breaker_is_open_groups_show_it_and_only_probes_are_sent() {
-    in_world(scenario(&["k8s-2-4"], &json!({})), async |world| {
+    in_world(&scenario(&["k8s-2-4"], &json!({})), async |world| {
         world.advance(MINUTE).await;
         assert_eq!(
             condition(world, types::VPSIE_AVAILABLE).await.status,
@@ -121,7 +114,7 @@ fn while_the_breaker_is_open_groups_show_it_and_only_probes_are_sent() {
 
 #[test]
 fn where_stock_is_out_the_next_choice_is_ordered_without_a_new_decision() {
-    in_world(scenario(&["k8s-4-8", "k8s-4-16"], &json!({})), async |world| {
+    in_world(&scenario(&["k8s-4-8", "k8s-4-16"], &json!({})), async |world| {
         // The first of the provider's groups is that of the first choice.
         let words = "The selected size is out of stock";
         world
@@ -168,7 +161,7 @@ fn where_stock_is_out_the_next_choice_is_ordered_without_a_new_decision() {
 
 #[test]
 fn a_quota_pauses_creation_longer_and_longer_and_is_tried_again_by_itself() {
-    in_world(scenario(&["k8s-2-4", "k8s-4-8"], &json!({})), async |world| {
+    in_world(&scenario(&["k8s-2-4", "k8s-4-8"], &json!({})), async |world| {
         world.cloud.set_worker_limit(Some(0));
         world.deploy(&HALF).await?;
         world.advance(MINUTE / 6).await;
@@ -207,7 +200,7 @@ fn a_quota_pauses_creation_longer_and_longer_and_is_tried_again_by_itself() {
 
 #[test]
 fn an_operator_ends_the_pause_of_a_quota() {
-    in_world(scenario(&["k8s-2-4"], &json!({})), async |world| {
+    in_world(&scenario(&["k8s-2-4"], &json!({})), async |world| {
         world.cloud.set_worker_limit(Some(0));
         world.deploy(&HALF).await?;
         world.advance(30 * MINUTE).await;
@@ -227,7 +220,7 @@ fn an_operator_ends_the_pause_of_a_quota() {
 fn a_machine_that_never_joins_is_given_back_and_its_place_filled_at_once() {
     for floor in [0, 2] {
         let more = json!({"minNodes": floor});
-        in_world(scenario(&["k8s-2-4", "k8s-4-8"], &more), async |world| {
+        in_world(&scenario(&["k8s-2-4", "k8s-4-8"], &more), async |world| {
             world.cloud.inject(Fault::once("/add/slave", Effect::NeverJoins));
             world.deploy(&HALF).await?;
             let took = all_run(world, 20 * MINUTE).await?;
@@ -271,7 +264,7 @@ async fn elsewhere(world: &World, name: &str) {
 /// The node that came for it counts as its place for as long as it stands there.
 #[test]
 fn a_pod_that_does_not_take_its_node_gets_no_other() {
-    in_world(scenario(&["k8s-2-4"], &json!({})), async |world| {
+    in_world(&scenario(&["k8s-2-4"], &json!({})), async |world| {
         elsewhere(world, "choosy").await;
         world.advance(90 * MINUTE).await;
         assert_eq!(world.cloud.inventory().created, 1);
@@ -281,7 +274,7 @@ fn a_pod_that_does_not_take_its_node_gets_no_other() {
 
 #[test]
 fn new_credentials_are_used_at_once_and_a_conflict_is_told() {
-    in_world(scenario(&["k8s-2-4"], &json!({})), async |world| {
+    in_world(&scenario(&["k8s-2-4"], &json!({})), async |world| {
         let api: Api<Secret> = Api::namespaced(world.client.clone(), SYSTEM);
         let write = async |data: Value| {
             let patch = json!({"stringData": data});
@@ -320,7 +313,7 @@ fn new_credentials_are_used_at_once_and_a_conflict_is_told() {
 fn few_calls_are_made_for_a_decision_and_hardly_any_in_quiet() {
     let mut scenario = scenario(&["k8s-2-4"], &json!({"maxNodes": 20}));
     scenario.cloud.delays.join = MINUTE;
-    in_world(scenario, async |world| {
+    in_world(&scenario, async |world| {
         world.advance(MINUTE).await;
         let before = world.cloud.journal().len();
         world.deploy(&Workload { replicas: 30, ..HALF }).await?;

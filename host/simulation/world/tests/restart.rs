@@ -4,7 +4,6 @@
 
 use autoscaler_api::conditions::{self, types};
 use autoscaler_api::{Condition, NodeGroup};
-use autoscaler_simulation::clock::run_virtually;
 use autoscaler_simulation::scenario::{SYSTEM, Scenario, Workload, node_group};
 use autoscaler_simulation::{Error, World};
 use fake_vpsie::{Effect, Fault, VmEvent};
@@ -19,13 +18,7 @@ const ONE: Workload = Workload::new("one", 1, "600m", "256Mi");
 fn in_world(offerings: &[&str], test: impl AsyncFnOnce(&World) -> Result<(), Error>) {
     let mut scenario = Scenario::default();
     scenario.groups = vec![node_group(&scenario.cloud, "small", 10, offerings, &json!({})).unwrap()];
-    let done = run_virtually(async move {
-        let world = World::start(&scenario, 1, None).await?;
-        let done = test(&world).await;
-        world.stop().await;
-        done
-    });
-    done.unwrap();
+    autoscaler_simulation::in_world(&scenario, test).unwrap();
 }
 
 async fn group(world: &World) -> NodeGroup {

@@ -5,7 +5,6 @@
 use autoscaler_api::NodeGroup;
 use autoscaler_api::conditions::{self, types};
 use autoscaler_api::vpsie_node::Phase;
-use autoscaler_simulation::clock::run_virtually;
 use autoscaler_simulation::scenario::{SYSTEM, Scenario, Workload, config, vm_group};
 use autoscaler_simulation::{Error, World};
 use fake_vpsie::{Effect, Fault};
@@ -27,14 +26,8 @@ fn scenario(plans: &[&str], more: &Value) -> Scenario {
     scenario
 }
 
-fn in_world(scenario: Scenario, test: impl AsyncFnOnce(&World) -> Result<(), Error>) {
-    let done = run_virtually(async move {
-        let world = World::start(&scenario, 1, None).await?;
-        let done = test(&world).await;
-        world.stop().await;
-        done
-    });
-    done.unwrap();
+fn in_world(scenario: &Scenario, test: impl AsyncFnOnce(&World) -> Result<(), Error>) {
+    autoscaler_simulation::in_world(scenario, test).unwrap();
 }
 
 async fn all_run(world: &World, most: Duration) -> Result<Duration, Error> {
@@ -88,7 +81,7 @@ fn on_orders(effect: Effect) -> Fault {
 #[test]
 fn pods_get_vms_that_join_and_go_again_with_the_load() {
     in_world(
-        scenario(&["vm-2-4"], &json!({"labels": {"tier": "vm"}})),
+        &scenario(&["vm-2-4"], &json!({"labels": {"tier": "vm"}})),
         async |world| {
             world.deploy(&HALF).await?;
             let took = all_run(world, 5 * MINUTE).await?;
@@ -157,7 +150,7 @@ fn a_lost_answer_is_settled_by_looking_for_the_name() {
         (Effect::DropBefore, 3),
         (Effect::HtmlPage { status: 502 }, 3),
     ] {
-        in_world(scenario(&["vm-2-4"], &json!({})), async |world| {
+        in_world(&scenario(&["vm-2-4"], &json!({})), async |world| {
             world.cloud.inject(on_orders(effect.clone()));
             world.deploy(&HALF).await?;
             all_run(world, 8 * MINUTE).await?;
@@ -175,7 +168,7 @@ fn a_lost_answer_is_settled_by_looking_for_the_name() {
 
 #[test]
 fn of_two_machines_of_a_name_the_oldest_stays() {
-    in_world(scenario(&["vm-2-4"], &json!({})), async |world| {
+    in_world(&scenario(&["vm-2-4"], &json!({})), async |world| {
         world.cloud.inject(on_orders(Effect::Duplicate));
         world.deploy(&HALF).await?;
         all_run(world, 5 * MINUTE).await?;
@@ -209,7 +202,7 @@ fn of_two_machines_of_a_name_the_oldest_stays() {
 
 #[test]
 fn a_machine_too_many_that_comes_late_goes_too() {
-    in_world(scenario(&["vm-2-4"], &json!({})), async |world| {
+    in_world(&scenario(&["vm-2-4"], &json!({})), async |world| {
         world.deploy(&HALF).await?;
         all_run(world, 5 * MINUTE).await?;
         // The same order once more, as a proxy that repeats requests would send it.
@@ -240,7 +233,7 @@ fn a_machine_too_many_that_comes_late_goes_too() {
 
 #[test]
 fn a_quota_of_vms_pauses_and_is_tried_again() {
-    in_world(scenario(&["vm-2-4", "vm-4-8"], &json!({})), async |world| {
+    in_world(&scenario(&["vm-2-4", "vm-4-8"], &json!({})), async |world| {
         world.cloud.set_vm_limit(Some(0));
         world.deploy(&HALF).await?;
         world.advance(2 * MINUTE).await;
@@ -259,7 +252,7 @@ fn a_quota_of_vms_pauses_and_is_tried_again() {
 
 #[test]
 fn a_vm_that_never_joins_is_given_back_and_replaced() {
-    in_world(scenario(&["vm-2-4"], &json!({})), async |world| {
+    in_world(&scenario(&["vm-2-4"], &json!({})), async |world| {
         world.cloud.inject(on_orders(Effect::NeverJoins));
         world.deploy(&HALF).await?;
         let took = all_run(world, 20 * MINUTE).await?;
@@ -274,7 +267,7 @@ fn a_vm_that_never_joins_is_given_back_and_replaced() {
 #[test]
 fn without_the_account_password_nothing_is_removed_and_it_is_told() {
     for (password, words) in [(None, "accountPassword"), (Some("hunter3"), "wrong password")] {
-        in_world(scenario(&["vm-2-4"], &json!({})), async |world| {
+        in_world(&scenario(&["vm-2-4"], &json!({})), async |world| {
             world.deploy(&HALF).await?;
             all_run(world, 5 * MINUTE).await?;
             let mut data = json!({"token": "demo-token"});
@@ -314,7 +307,7 @@ fn user_data_that_cannot_be_made_orders_nothing_and_is_told() {
         (no_key, "the Secret has no key \"tokne\""),
         (no_secret, "there is no Secret kube-system/elsewhere"),
     ] {
-        in_world(scenario(&["vm-2-4"], &more), async |world| {
+        in_world(&scenario(&["vm-2-4"], &more), async |world| {
             world.deploy(&HALF).await?;
             world.advance(3 * MINUTE).await;
             assert_eq!(orders(world), 0, "{words}");
@@ -337,7 +330,7 @@ fn user_data_that_cannot_be_made_orders_nothing_and_is_told() {
 #[test]
 fn a_record_that_is_deleted_in_any_phase_leaves_no_machine() {
     for wait in [0, 2, 6, 12, 30, 90] {
-        in_world(scenario(&["vm-2-4"], &json!({"minNodes": 1})), async |world| {
+        in_world(&scenario(&["vm-2-4"], &json!({"minNodes": 1})), async |world| {
             world
                 .settle("a record", MINUTE, |view| !view.vpsie_nodes().is_empty())
                 .await?;
@@ -365,7 +358,7 @@ fn a_record_that_is_deleted_in_any_phase_leaves_no_machine() {
 fn a_group_goes_with_its_vms_and_orphans_are_proven_by_their_notes() {
     let mut scenario = scenario(&["vm-2-4"], &json!({"minNodes": 2}));
     scenario.config = Some(config(&json!({"globalSettings": {"removeOrphans": true}})).unwrap());
-    in_world(scenario, async |world| {
+    in_world(&scenario, async |world| {
         world
             .settle("two nodes", 5 * MINUTE, |view| view.ready_nodes() == 2)
             .await?;
@@ -396,7 +389,7 @@ fn a_group_goes_with_its_vms_and_orphans_are_proven_by_their_notes() {
 #[test]
 fn the_cheapest_plan_is_bought_by_its_price() {
     in_world(
-        scenario(&["vm-4-16", "vm-4-8", "vm-1-2"], &json!({})),
+        &scenario(&["vm-4-16", "vm-4-8", "vm-1-2"], &json!({})),
         async |world| {
             world.deploy(&HALF).await?;
             all_run(world, 5 * MINUTE).await?;

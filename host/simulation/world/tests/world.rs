@@ -4,7 +4,6 @@
 
 use autoscaler_api::labels;
 use autoscaler_api::vpsie_node::Phase;
-use autoscaler_simulation::clock::run_virtually;
 use autoscaler_simulation::scenario::{Scenario, Workload, budget, node_group};
 use autoscaler_simulation::{Error, World, demo};
 use serde_json::json;
@@ -22,19 +21,13 @@ fn small(max: i32) -> Scenario {
 
 const HALF: Workload = Workload::new("half", 6, "600m", "256Mi");
 
-fn in_world(scenario: Scenario, test: impl AsyncFnOnce(&World) -> Result<(), Error>) {
-    let done = run_virtually(async move {
-        let world = World::start(&scenario, 1, None).await?;
-        let done = test(&world).await;
-        world.stop().await;
-        done
-    });
-    done.unwrap();
+fn in_world(scenario: &Scenario, test: impl AsyncFnOnce(&World) -> Result<(), Error>) {
+    autoscaler_simulation::in_world(scenario, test).unwrap();
 }
 
 #[test]
 fn a_waiting_pod_becomes_a_node_with_the_labels_and_taints_of_its_group() {
-    in_world(demo::scenario().unwrap(), async |world| {
+    in_world(&demo::scenario().unwrap(), async |world| {
         world.deploy(&demo::JOBS).await?;
         let replicas = demo::JOBS.replicas as usize;
         world
@@ -75,7 +68,7 @@ fn a_waiting_pod_becomes_a_node_with_the_labels_and_taints_of_its_group() {
 
 #[test]
 fn a_pod_that_fits_nowhere_is_told_why_and_buys_nothing() {
-    in_world(small(5), async |world| {
+    in_world(&small(5), async |world| {
         world
             .deploy(&Workload {
                 replicas: 1,
@@ -102,7 +95,7 @@ fn a_pod_that_fits_nowhere_is_told_why_and_buys_nothing() {
 
 #[test]
 fn no_group_grows_beyond_its_limit() {
-    in_world(small(2), async |world| {
+    in_world(&small(2), async |world| {
         world.deploy(&Workload { replicas: 40, ..HALF }).await?;
         world.advance(10 * MINUTE).await;
         assert_eq!(world.cloud.inventory().created, 2);
@@ -116,7 +109,7 @@ fn no_group_grows_beyond_its_limit() {
 fn a_budget_is_kept_while_nodes_go() {
     let mut scenario = small(8);
     scenario.budgets = vec![budget("half", 4).unwrap()];
-    in_world(scenario, async |world| {
+    in_world(&scenario, async |world| {
         // One large pod fills a node but for the room of one small pod: so the small ones end up apart.
         let large = Workload::new("large", 5, "1300m", "256Mi");
         world.deploy(&large).await?;
@@ -147,7 +140,7 @@ fn a_budget_is_kept_while_nodes_go() {
 
 #[test]
 fn vpsie_is_down_at_first_and_everything_recovers_by_itself() {
-    in_world(small(3), async |world| {
+    in_world(&small(3), async |world| {
         world.cloud.set_down(true);
         world.deploy(&HALF).await?;
         world.advance(5 * MINUTE).await;
