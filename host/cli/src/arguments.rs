@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Run(Box<Run>),
     /// Run the whole system in memory, tell the story, and sum up.
     Demo(Demo),
+    /// Play a scenario from a file in memory, once for each policy that is to be compared.
+    Simulate(Simulate),
     /// Run a fake VPSie, to try the controller without an account.
     FakeVpsie(FakeVpsie),
     /// Tell what the controller knows of a pod, a node or a node group, and what keeps it as it is.
@@ -160,6 +162,28 @@ pub(crate) struct Demo {
     /// The same seed gives the same story, measured durations aside.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Also log what the controllers log, at this level, to standard error.
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// What is there and what happens when, as YAML or JSON; see docs/simulate.md.
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenario: PathBuf,
+    /// A component to compare with, and a JSON file with its configuration; may be repeated.
+    #[arg(long = "policy", value_name = "FILE.wasm[,CONFIG.json]")]
+    pub(crate) policies: Vec<String>,
+    /// The same seed gives the same report, measured durations aside.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Write the report as a page to this file, with pictures of what happened over time.
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// Print the report as one JSON object, with every look at the cluster.
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Also log what the controllers log, at this level, to standard error.
     #[arg(long, value_name = "LEVEL")]
     pub(crate) log_level: Option<String>,
