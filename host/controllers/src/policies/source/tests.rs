@@ -453,6 +453,38 @@ async fn a_private_registry_opens_to_the_pull_secret_and_to_nothing_else() {
     }
 }
 
+/// Registries send those who pull to where their blobs lie: what opens the registry is not that host's business.
+#[tokio::test]
+async fn a_redirect_to_another_host_takes_no_credentials_along() {
+    let lies = async |headers: HeaderMap| -> Response {
+        match headers.get("authorization") {
+            None => "five".into_response(),
+            Some(_) => StatusCode::BAD_REQUEST.into_response(),
+        }
+    };
+    let elsewhere = serve(Router::new().route("/five", get(lies))).await;
+    let good = manifest(&[("application/wasm", &format!("sha256:{}", sha256(b"five")))]);
+    let redirect = format!("-> http://{elsewhere}/five");
+    let objects = vec![
+        (format!("manifests/sha256:{}", sha256(&good)), good.clone()),
+        (format!("blobs/sha256:{}", sha256(b"five")), redirect.into_bytes()),
+    ];
+    for guard in [Guard::Basic, Guard::TokenForAnn] {
+        let host = serve(registry(objects.clone(), guard)).await;
+        let config = format!(r#"{{"auths": {{"{host}": {{"username": "ann", "password": "hunter2"}}}}}}"#);
+        let api = FakeApi::new();
+        api.put(
+            "secrets",
+            json!({"metadata": {"name": "s", "namespace": "kube-system"}, "type": "kubernetes.io/dockerconfigjson",
+                   "data": {".dockerconfigjson": ByteString(config.into_bytes())}}),
+        );
+        let image = format!("{host}/team/p@sha256:{}", sha256(&good));
+        let source = json!({"oci": {"image": image, "pullSecret": "s"}});
+        let got = outcome(&sources(&api, Blobs::default()), source, None).await;
+        assert_eq!(got, "bytes five", "{guard:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_was_fetched_once_needs_no_network_again() {
     let good = manifest(&[("application/wasm", &format!("sha256:{}", sha256(b"five")))]);
