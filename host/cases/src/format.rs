@@ -45,6 +45,8 @@ pub(crate) struct Cluster {
     pub(crate) reserved: Sizes,
     pub(crate) max_nodes: Option<u32>,
     pub(crate) removal_budget: Option<u32>,
+    /// Of the decision.
+    pub(crate) seed: Option<u64>,
 }
 
 /// CPU and the like.

@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 const NODE: [&str; 3] = ["4", "16Gi", "100Gi"];
 /// Removals per loop where a case sets no limit.
 const REMOVAL_BUDGET: u32 = 100;
+/// Seed of a decision where a case names none.
+const SEED: u64 = 7;
 
 /// A cluster with the names that its case uses.
 pub(crate) struct Scene {
@@ -222,7 +224,7 @@ impl Builder<'_> {
         let cluster = self.cluster;
         let mut inputs = Inputs {
             now_ms: NOW * 1000,
-            seed: 7,
+            seed: cluster.seed.unwrap_or(SEED),
             max_cluster_nodes: cluster.max_nodes,
             removal_budget: cluster.removal_budget.unwrap_or(REMOVAL_BUDGET),
             ..Inputs::default()

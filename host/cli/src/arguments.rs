@@ -1,5 +1,11 @@
 //! The command line as types.
 
+mod distribution;
+mod fuzz;
+
+pub(crate) use distribution::{PolicyPull, PolicyPush, RegistryOptions};
+pub(crate) use fuzz::PolicyFuzz;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -286,6 +292,12 @@ pub(crate) enum Policy {
     Replay(PolicyReplay),
     /// Measure how long a policy takes, and how much of its limits.
     Bench(PolicyBench),
+    /// Throw made-up clusters at a policy, and keep what breaks it.
+    Fuzz(PolicyFuzz),
+    /// Push a component to an OCI registry.
+    Push(PolicyPush),
+    /// Pull a component from an OCI registry.
+    Pull(PolicyPull),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -558,6 +570,11 @@ mod tests {
             &["explain", "pod/shop/web"],
             &["explain", "service/web"],
             &["policy", "replay"],
+            &["policy", "push", "x.wasm"],
+            &["policy", "push", "x.wasm", "r.example/x", "--username", "ann"],
+            &["policy", "pull", "r.example/x", "--password-stdin"],
+            &["policy", "fuzz", "--runs", "0"],
+            &["policy", "fuzz", "--runs", "5", "--seconds", "5"],
             &["policy", "new", "x", "--lang", "cobol"],
             &["policy", "run", "x", "--memory-mib", "257"],
             &["fit"],

@@ -1,7 +1,7 @@
 //! A node group: its room, what can be bought for it, whose policies decide, and which of its nodes are not ready.
 
 use super::{Explanation, Fact, Scene, Section, moment, price};
-use crate::scaling::speaker;
+use crate::scaling::{shadows, speaker};
 use autoscaler_api::VPSieNode;
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_cluster::ObjectKey;
@@ -27,6 +27,10 @@ impl Scene<'_> {
                 Section {
                     title: "Who decides".to_owned(),
                     facts: self.policies(id),
+                },
+                Section {
+                    title: "What shadows would have done".to_owned(),
+                    facts: self.shadows(id),
                 },
                 Section {
                     title: "What can be bought".to_owned(),
@@ -81,6 +85,38 @@ impl Scene<'_> {
             Some(Fact::new(kind.as_str(), text))
         });
         deciding.collect()
+    }
+
+    /// Each shadow beside what decides, summed over the decisions that both made since this process loaded it. They are
+    /// those of all its groups: a decision is one for all of them.
+    fn shadows(&self, id: GroupId) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        for shadow in shadows(self.ctx, &self.snapshot, id) {
+            let compared = shadow.tally.comparison();
+            let (active, other) = (compared.active, compared.shadow);
+            let mut tell = |text: String| facts.push(Fact::new(shadow.name.clone(), text));
+            if compared.decisions == 0 {
+                tell("nothing was decided yet that it was asked about".to_owned());
+                continue;
+            }
+            tell(format!(
+                "{} of {} decisions otherwise, {} without an answer",
+                compared.different, compared.decisions, compared.failed
+            ));
+            tell(format!(
+                "nodes {} instead of {}, {} instead of {}, pods left waiting {} instead of {}",
+                other.nodes,
+                active.nodes,
+                price(other.hourly_micros),
+                price(active.hourly_micros),
+                other.waiting_pods,
+                active.waiting_pods
+            ));
+            if let Some(text) = compared.last_difference {
+                tell(format!("the last time: {text}"));
+            }
+        }
+        facts
     }
 
     fn offers(&self, id: GroupId) -> Vec<Fact> {

@@ -28,7 +28,7 @@ pub(super) fn desk_of_project(options: &DeskOptions) -> anyhow::Result<Desk> {
     Ok(desk)
 }
 
-fn put(desk: &mut Desk, file: &Path) -> anyhow::Result<()> {
+pub(super) fn put(desk: &mut Desk, file: &Path) -> anyhow::Result<()> {
     let name = file.display().to_string();
     let component = std::fs::read(file).with_context(|| format!("--policy: reading {name}"))?;
     desk.put(&name, &component)
