@@ -45,8 +45,13 @@ impl Scene {
             builder.node(node)?;
         }
         clock.store(NOW, Ordering::Relaxed);
-        let names = builder.pods()?;
+        let mut names = builder.pods()?;
         let snapshot = Arc::new(index.snapshot(&builder.inputs()?));
+        let spares = snapshot.pods.iter().filter(|pod| !pod.exists());
+        names.extend(spares.filter_map(|pod| {
+            let owner = pod.owner.as_deref()?;
+            Some((pod.key.clone(), owner.rsplit('/').next()?.to_owned()))
+        }));
         Ok(Self { snapshot, names })
     }
 
@@ -142,6 +147,10 @@ impl Builder<'_> {
         for pod in &self.cluster.daemons {
             let value = objects::daemon_set(pod)?;
             self.index.apply(&Change::DaemonSet(Arc::new(object(value)?)));
+        }
+        for set in &self.cluster.replica_sets {
+            let value = objects::replica_set(set);
+            self.index.apply(&Change::ReplicaSet(Arc::new(object(value)?)));
         }
         Ok(())
     }

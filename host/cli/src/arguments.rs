@@ -413,6 +413,9 @@ pub(crate) struct PolicyTest {
     pub(crate) cases: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) desk: DeskOptions,
+    /// Build the project first, as `policy build` does, and load it once for both.
+    #[arg(long, conflicts_with = "policy")]
+    pub(crate) build: bool,
     /// Write expect.yaml of each folder as things are now, and keep its invariants.
     #[arg(long)]
     pub(crate) bless: bool,

@@ -1,4 +1,5 @@
-//! A fleet that has seen better days: 1 000 nodes of 20 node groups, some full, some nearly empty.
+//! A fleet that has seen better days: 1 000 nodes of 20 node groups, some full, some nearly empty; and the same fleet
+//! in a rush.
 
 use crate::cluster::{Cluster, GIB, HOSTNAME, MIB, ZONE, class, labels, price, resources, selector};
 use crate::draw::Draw;
@@ -14,6 +15,23 @@ const APPLICATIONS: u64 = 240;
 /// Every group has one size of node in three zones. Most applications may run anywhere, some in one group only;
 /// some of them spread over zones or keep their pods on different nodes.
 pub(crate) fn uneven() -> Snapshot {
+    // A third of the nodes is nearly empty, a third half full, the rest does its work.
+    fleet(&[(0, 250), (300, 300), (700, 250)]).0.snapshot
+}
+
+/// The same fleet with little room left, and as many pods that wait, of the same applications.
+pub(crate) fn crowded(waiting: usize) -> Snapshot {
+    let (mut cluster, mut draw, applications) = fleet(&[(850, 100), (900, 100)]);
+    for _ in 0..waiting {
+        let class = draw.of(&applications);
+        cluster.pod(class, None);
+    }
+    cluster.snapshot
+}
+
+/// The nodes with their pods; one of `shares` is drawn for each node: from how many thousandths it is used, and how many
+/// more at most.
+fn fleet(shares: &[(i64, u64)]) -> (Cluster, Draw, Vec<ClassId>) {
     let mut cluster = Cluster::new();
     let mut draw = Draw::new(42);
     let mut nodes = Vec::new();
@@ -38,12 +56,14 @@ pub(crate) fn uneven() -> Snapshot {
         .map(|class| cluster.class(class))
         .collect();
     for node in nodes {
-        // A third of the nodes is nearly empty, a third half full, the rest does its work.
-        let share = [draw.below(250), 300 + draw.below(300), 700 + draw.below(250)];
-        let share = i64::try_from(draw.of(&share)).unwrap_or(0);
+        let drawn: Vec<i64> = shares
+            .iter()
+            .map(|(from, more)| from + i64::try_from(draw.below(*more)).unwrap_or(0))
+            .collect();
+        let share = draw.of(&drawn);
         fill(&mut cluster, &mut draw, node, share, &applications);
     }
-    cluster.snapshot
+    (cluster, draw, applications)
 }
 
 fn application(number: u64, draw: &mut Draw) -> PodClass {

@@ -54,7 +54,7 @@ const DIVERSE: &str = "pods with spread, affinity and anti-affinity, 400 instanc
 const FILTER: &str = "nodes, running pods, waiting pods: none fits";
 
 /// All of them, in the order in which they are measured.
-pub const ALL: [Workload; 14] = [
+pub const ALL: [Workload; 15] = [
     workload("H1/1000", DIVERSE, Decision::Grow, || diverse::diverse(1_000)),
     workload("H1/5000", DIVERSE, Decision::Grow, || diverse::diverse(5_000)),
     workload("H1/10000", DIVERSE, Decision::Grow, || diverse::diverse(10_000)),
@@ -104,6 +104,12 @@ pub const ALL: [Workload; 14] = [
         Decision::Shrink,
         consolidation::uneven,
     ),
+    workload(
+        "H9/10000",
+        "1 000 nodes of 20 node groups with little room, pods of 240 applications",
+        Decision::Grow,
+        || consolidation::crowded(10_000),
+    ),
 ];
 
 /// The workload of this id.
@@ -145,10 +151,12 @@ mod tests {
             );
         }
         assert_eq!(
-            expected.len() + 1,
+            expected.len() + 2,
             ALL.len(),
-            "all but the uneven fleet, whose pods are drawn"
+            "all but the uneven and the crowded fleet, whose pods are drawn"
         );
+        let crowded = consolidation::crowded(10_000);
+        assert_eq!((crowded.pods.len(), crowded.nodes.len()), (10_000, 1_000));
     }
 
     #[test]
@@ -201,7 +209,7 @@ mod tests {
 
     #[test]
     fn the_same_snapshot_every_time() {
-        for id in ["H1/1000", "H8/1000"] {
+        for id in ["H1/1000", "H8/1000", "H9/10000"] {
             let make = find(id).unwrap().snapshot;
             assert_eq!(make(), make(), "{id}");
         }

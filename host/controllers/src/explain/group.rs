@@ -4,9 +4,9 @@ use super::{Explanation, Fact, Scene, Section, moment, price};
 use crate::scaling::{shadows, speaker};
 use autoscaler_api::VPSieNode;
 use autoscaler_api::vpsie_node::Phase;
-use autoscaler_cluster::ObjectKey;
+use autoscaler_cluster::{ObjectKey, spare_owner};
 use autoscaler_core::decision::Kind;
-use autoscaler_core::model::{Group, GroupId, Template};
+use autoscaler_core::model::{Group, GroupId, Pod, Template};
 use kube::ResourceExt;
 
 impl Scene<'_> {
@@ -67,14 +67,35 @@ impl Scene<'_> {
             templates.any(|(template, refusal)| template.group == id && refusal.is_none())
         });
         let waiting: usize = waiting.map(|left| left.pods.len()).sum();
+        let mut facts = self.headroom(group);
         let last = |ms: Option<i64>| ms.map_or_else(|| "never".to_owned(), moment);
-        vec![
+        facts.extend([
             Fact::new("grow", grows),
             Fact::new("shrink", shrinks),
             Fact::new("waiting pods", format!("{waiting} would fit on a new node of it")),
             Fact::new("last scale-up", last(group.last_scale_up_ms)),
             Fact::new("last scale-down", last(group.last_scale_down_ms)),
-        ]
+        ]);
+        facts
+    }
+
+    /// How much of the room that the group keeps is there.
+    fn headroom(&self, group: &Group) -> Vec<Fact> {
+        let kept = |pod: &Pod| {
+            !pod.exists()
+                && *pod.key.namespace == *group.namespace
+                && pod.owner.as_ref() == Some(&spare_owner(&group.name))
+        };
+        let all = self.snapshot.pods.iter().filter(|pod| kept(pod)).count();
+        let left = self.placement.unplaced.iter().flat_map(|left| &left.pods);
+        let left = left
+            .filter(|pod| kept(&self.snapshot.pods[**pod as usize]))
+            .count();
+        let text = format!("{} of {all} pods of its size would find a place now", all - left);
+        (all > 0)
+            .then(|| Fact::new("headroom", text))
+            .into_iter()
+            .collect()
     }
 
     fn policies(&self, id: GroupId) -> Vec<Fact> {
