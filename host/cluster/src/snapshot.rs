@@ -9,7 +9,7 @@ mod passing;
 mod pods;
 mod templates;
 
-use crate::convert::label_selector;
+use crate::convert::{drain_rules, label_selector};
 use crate::index::{Index, ObjectKey, State};
 use crate::inputs::Inputs;
 use autoscaler_api::vpsie_node::Phase;
@@ -152,6 +152,7 @@ impl<'a> Builder<'a> {
             last_scale_up_ms,
             last_scale_down_ms,
             annotations,
+            drain: drain_rules(self.state.config(), object),
         }
     }
 

@@ -11,8 +11,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 pub use policies::{
-    CostOptimization, DistributionStrategy, MultiRegion, OptimizationStrategy, ScaleDownPolicy,
-    ScaleUpPolicy, SpotConfig,
+    CostOptimization, DistributionStrategy, DrainPolicy, MultiRegion, OptimizationStrategy, PodTreatment,
+    ScaleDownPolicy, ScaleUpPolicy, SpotConfig,
 };
 pub use status::{CreationPause, FutilePurchase, GroupNode, NodeGroupStatus, OfferingHealth, ProviderGroup};
 
