@@ -94,7 +94,7 @@ pub enum RebalanceKind {
     Expire,
     /// It does not work.
     Repair,
-    /// The provider will take it away.
+    /// The provider will take it away. VPSie tells nothing of interruptions: nothing proposes such an operation.
     Interruption,
 }
 
@@ -201,7 +201,7 @@ pub enum RebalancePhase {
     Pending,
     /// Steps are being done.
     Running,
-    /// Every step is done.
+    /// Every step is done, or was left because the maintenance window closed.
     Completed,
     /// Steps are being undone.
     RollingBack,

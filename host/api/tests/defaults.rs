@@ -104,11 +104,13 @@ fn schema_and_accessors_agree() {
                 "quietPeriodAfterScaleUp": rebalancer.quiet_period_after_scale_up_or_default(),
                 "healthTimeout": rebalancer.health_timeout_or_default(),
                 "readyNodesPercent": rebalancer.ready_nodes_percent_or_default(),
+                "historyLimit": rebalancer.history_limit_or_default(),
             }),
             json!({
                 "enabled": false, "strategy": "rolling", "maxConcurrent": 1, "drainTimeout": "300s",
                 "healthCheckInterval": "10s", "rollbackOnFailure": true, "paused": false,
                 "quietPeriodAfterScaleUp": "0s", "healthTimeout": "300s", "readyNodesPercent": 75,
+                "historyLimit": 200,
             }),
         ),
         (

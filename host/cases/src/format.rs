@@ -129,6 +129,9 @@ pub(crate) struct Group {
     /// Whether it may grow and shrink.
     pub(crate) grows: Option<bool>,
     pub(crate) shrinks: Option<bool>,
+    /// What a drain does with some pods, as in `scaleDownPolicy.drain`.
+    #[serde(default)]
+    pub(crate) drain: Map,
     /// Seconds since it last did.
     pub(crate) grew: Option<i64>,
     pub(crate) shrank: Option<i64>,

@@ -131,10 +131,13 @@ pub(crate) fn group(group: &Group, offerings: &[String]) -> Result<Value> {
     if let Some(grows) = group.grows {
         spec["scaleUpPolicy"] = json!({"enabled": grows});
     }
+    if !group.drain.is_empty() {
+        spec["scaleDownPolicy"] = json!({"drain": group.drain});
+    }
     if group.shrinks.is_some() || group.cpu_threshold.is_some() || group.memory_threshold.is_some() {
         spec["scaleDownPolicy"] = json!({
             "enabled": group.shrinks, "cpuThreshold": group.cpu_threshold,
-            "memoryThreshold": group.memory_threshold,
+            "memoryThreshold": group.memory_threshold, "drain": group.drain,
         });
     }
     Ok(json!({

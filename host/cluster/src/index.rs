@@ -6,11 +6,11 @@ mod dependents;
 mod makers;
 mod pods;
 
-use crate::convert::{Surroundings, attach_limits, is_ready, protection, taints_of};
+use crate::convert::{Surroundings, attach_limits, drain_rules, is_ready, protection, taints_of};
 use crate::feed::{Change, Kind};
 use autoscaler_api::{AutoscalerConfig, NodeGroup, Rebalance, ScalingPolicy, VPSieNode};
 use autoscaler_core::model::{
-    AttachLimits, Labels, Movability, PodKey, Residents, ResourceNames, Resources, Taint,
+    AttachLimits, DrainRules, Labels, Movability, PodKey, Residents, ResourceNames, Resources, Taint,
 };
 use classes::Classes;
 use k8s_openapi::api::apps::v1::DaemonSet;
@@ -203,7 +203,7 @@ impl Index {
 
     /// The one AutoscalerConfig, `default`.
     pub fn config(&self) -> Option<Arc<AutoscalerConfig>> {
-        self.read().configs.get(&ObjectKey::new("", "default")).cloned()
+        self.read().configs.get(&State::config_key()).cloned()
     }
 
     /// The Node object of this name.
@@ -229,8 +229,9 @@ impl Index {
     pub fn pods_on(&self, node: &str) -> Vec<(PodKey, Movability)> {
         let now_ms = (self.now)().as_millisecond();
         let state = self.read();
+        let rules = state.drain_rules(node);
         let pods = state.residents_of(node).into_iter().flat_map(|pods| pods.iter());
-        pods.map(|pod| (pod.key.clone(), pod.judgement.at(now_ms).clone()))
+        pods.map(|pod| (pod.key.clone(), pod.judgement.under(&rules, now_ms).into_owned()))
             .collect()
     }
 
@@ -250,6 +251,27 @@ impl Index {
 }
 
 impl State {
+    fn config_key() -> ObjectKey {
+        ObjectKey::new("", autoscaler_api::CONFIG_NAME)
+    }
+
+    pub(crate) fn config(&self) -> Option<&AutoscalerConfig> {
+        self.configs.get(&Self::config_key()).map(|config| &**config)
+    }
+
+    /// What a drain of a node does with pods that something would be lost with.
+    fn drain_rules(&self, node: &str) -> DrainRules {
+        let record = self
+            .owners
+            .get(node)
+            .and_then(|key| self.vpsie_nodes.get_key_value(key));
+        let group = record.and_then(|(key, record)| {
+            let name = record.spec.node_group_name.clone();
+            self.node_groups.get(&ObjectKey::new(key.namespace.clone(), name))
+        });
+        group.map_or_else(DrainRules::default, |group| drain_rules(self.config(), group))
+    }
+
     fn apply(&mut self, change: &Change, now_ms: i64) {
         match change {
             Change::Pod(pod) => self.apply_pod(pod, now_ms),

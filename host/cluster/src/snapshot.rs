@@ -11,7 +11,7 @@ mod pods;
 mod spare;
 mod templates;
 
-use crate::convert::label_selector;
+use crate::convert::{drain_rules, label_selector};
 use crate::index::{Index, ObjectKey, State};
 use crate::inputs::Inputs;
 use autoscaler_api::vpsie_node::Phase;
@@ -161,6 +161,7 @@ impl<'a> Builder<'a> {
             last_scale_up_ms,
             last_scale_down_ms,
             annotations,
+            drain: drain_rules(self.state.config(), object),
         }
     }
 

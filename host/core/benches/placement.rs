@@ -2,8 +2,8 @@
 
 use autoscaler_core::decision::questions;
 use autoscaler_core::model::{
-    AttachLimits, Group, Health, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodClass, PodKey,
-    Resident, Resources, Snapshot, SpreadConstraint, Template, WhenUnsatisfiable,
+    AttachLimits, DrainRules, Group, Health, LabelSelector, Labels, Movability, Node, NodeState, Pod,
+    PodClass, PodKey, Resident, Resources, Snapshot, SpreadConstraint, Template, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::place_pending;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -129,6 +129,7 @@ fn cluster(nodes: u32, pods: u32) -> Arc<Snapshot> {
         last_scale_up_ms: None,
         last_scale_down_ms: None,
         annotations: Labels::new(),
+        drain: DrainRules::default(),
     };
     Arc::new(Snapshot {
         classes: (0..CLASSES).map(class).map(Arc::new).collect(),

@@ -1,8 +1,8 @@
 //! Small clusters for tests, in few words.
 
 use crate::model::{
-    AttachLimits, ClassId, Group, GroupId, Health, LabelSelector, Labels, Movability, Node, NodeId,
-    NodeState, Pod, PodClass, PodKey, Resident, Resources, Snapshot, Taint, TaintEffect, Template,
+    AttachLimits, ClassId, DrainRules, Group, GroupId, Health, LabelSelector, Labels, Movability, Node,
+    NodeId, NodeState, Pod, PodClass, PodKey, Resident, Resources, Snapshot, Taint, TaintEffect, Template,
     TemplateId, Toleration, TolerationOperator,
 };
 use crate::packing::State;
@@ -148,6 +148,7 @@ impl Cluster {
             last_scale_up_ms: None,
             last_scale_down_ms: None,
             annotations: Labels::new(),
+            drain: DrainRules::default(),
         });
         GroupId::try_from(self.snapshot.groups.len() - 1).unwrap()
     }

@@ -9,9 +9,9 @@ use autoscaler_core::decision::{
     propose_growth, propose_removals, questions,
 };
 use autoscaler_core::model::{
-    AttachLimits, Group, Health, LabelSelector, Labels, Movability, Node, NodeState, Pod, PodAffinityTerm,
-    PodClass, PodKey, Resident, Residents, Resources, Snapshot, SpreadConstraint, Taint, TaintEffect,
-    Template, Toleration, TolerationOperator, WhenUnsatisfiable,
+    AttachLimits, DrainRules, Group, Health, LabelSelector, Labels, Movability, Node, NodeState, Pod,
+    PodAffinityTerm, PodClass, PodKey, Resident, Residents, Resources, Snapshot, SpreadConstraint, Taint,
+    TaintEffect, Template, Toleration, TolerationOperator, WhenUnsatisfiable,
 };
 use autoscaler_core::packing::{Placement, WhatIf, place_pending};
 use autoscaler_policy::{Binding, Decision};
@@ -36,6 +36,7 @@ fn group(name: &str, max: u32) -> Group {
         last_scale_up_ms: None,
         last_scale_down_ms: None,
         annotations: Labels::new(),
+        drain: DrainRules::default(),
     }
 }
 

@@ -212,8 +212,9 @@ fn may_leave(snapshot: &Snapshot, node: &Node) {
         "a node that comes or leaves anyway"
     );
     assert!(node.protected.is_none(), "a node that somebody protects");
+    let rules = snapshot.drain_rules(node);
     for pod in node.residents.iter() {
-        match pod.judgement.at(snapshot.now_ms) {
+        match &*pod.judgement.under(&rules, snapshot.now_ms) {
             Movability::Ignored => continue,
             Movability::Blocks(..) => panic!("a node with a pod that may not move"),
             Movability::Moves => {}
@@ -238,10 +239,7 @@ fn may_leave(snapshot: &Snapshot, node: &Node) {
 
 /// Some node that stays or comes is large enough for each pod that has to move; what else runs there, the checker counts.
 fn have_a_place(snapshot: &Snapshot, node: &Node, removed: &BTreeSet<NodeId>, coming: &[&Resources]) {
-    let moving = node
-        .residents
-        .iter()
-        .filter(|pod| *pod.judgement.at(snapshot.now_ms) == Movability::Moves);
+    let moving = node.residents.iter().filter(|pod| !pod.judgement.is_ignored());
     for pod in moving {
         let wants = &snapshot.classes[snapshot.class_of(pod.class) as usize].requests;
         let mut staying = (0..)

@@ -9,7 +9,7 @@ use autoscaler_core::decision::{
     Action, Answer, Checked, Plan, check_answer, check_growth, check_removals, propose_growth,
     propose_removals, questions,
 };
-use autoscaler_core::model::{ClassId, Movability, NodeId, Snapshot, TemplateId};
+use autoscaler_core::model::{ClassId, NodeId, Snapshot, TemplateId};
 use autoscaler_core::packing::{Placement, place_pending};
 use autoscaler_workloads::{Assignment, Breach, Decision, Home, Verdict, Who, validate};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -210,7 +210,8 @@ fn moved(placement: &Placement, plan: &Plan<Checked>) -> Assignment {
         .collect();
     let mut homeless: BTreeMap<ClassId, VecDeque<Who>> = BTreeMap::new();
     for (who, pod) in removed.iter().flat_map(|node| Who::on(snapshot, *node)) {
-        if *pod.judgement.at(snapshot.now_ms) == Movability::Moves {
+        // The checker has let pass no node with a pod that may not move.
+        if !pod.judgement.is_ignored() {
             let class = snapshot.class_of(pod.class);
             homeless.entry(class).or_default().push_back(who);
         }

@@ -1,8 +1,8 @@
 //! A snapshot in the making. Equal pods become one class, as the index makes them.
 
 use autoscaler_core::model::{
-    AttachLimits, ClassId, Group, GroupId, Health, LabelSelector, Labels, Movability, Node, NodeId,
-    NodeState, Pod, PodClass, PodKey, Resident, Resources, Snapshot, Template, TemplateId,
+    AttachLimits, ClassId, DrainRules, Group, GroupId, Health, LabelSelector, Labels, Movability, Node,
+    NodeId, NodeState, Pod, PodClass, PodKey, Resident, Resources, Snapshot, Template, TemplateId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,6 +85,7 @@ impl Cluster {
             last_scale_up_ms: None,
             last_scale_down_ms: None,
             annotations: Labels::new(),
+            drain: DrainRules::default(),
         });
         last(self.snapshot.groups.len())
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::accessors;
 use super::calendar::Opening;
+use crate::node_group::DrainPolicy;
 use crate::rebalance::RebalanceKind;
 use crate::{DurationString, Error};
 
@@ -39,7 +40,8 @@ pub struct Rebalancer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(default = "defaults::rollback")]
     pub rollback_on_failure: Option<bool>,
-    /// Whether no operation may start. One that runs goes on, or is rolled back.
+    /// Whether no further node is touched: no operation starts, and one that runs finishes the nodes that it has
+    /// cordoned and waits. A rollback goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(default = "defaults::disabled")]
     pub paused: Option<bool>,
@@ -57,15 +59,24 @@ pub struct Rebalancer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100), default = "defaults::ready_nodes_percent")]
     pub ready_nodes_percent: Option<i32>,
-    /// When operations may start, and how many nodes may be out of service meanwhile. Of several budgets that apply the
-    /// strictest holds.
+    /// How many nodes may be out of service at once, asked before an operation starts and again before each of its
+    /// nodes: one that finds no room waits. Of several budgets that apply the strictest holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub budgets: Option<Vec<DisruptionBudget>>,
-    /// When operations may start. Without windows: always. One that runs when its window closes goes on.
+    /// When operations may start. Without windows: always. One that runs when its window closes finishes the nodes that
+    /// it has cordoned, leaves the others as they are, and ends; new nodes that would have replaced them are given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub maintenance_windows: Option<Vec<MaintenanceWindow>>,
+    /// Finished operations that are kept in the whole installation; of more, the oldest are deleted. One that gave an
+    /// offering up for a cheaper one is kept for a day at least, and one that is Failed for as long as its marks stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000), default = "defaults::history_limit")]
+    pub history_limit: Option<i32>,
+    /// What a drain does with some pods. A NodeGroup may say otherwise (spec.scaleDownPolicy.drain).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainPolicy>,
 }
 
 /// How many nodes may be out of service by operations.
@@ -120,7 +131,7 @@ impl Strategy {
     }
 }
 
-/// A time in which operations may start.
+/// A time in which operations may start and go on to further nodes.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MaintenanceWindow {
@@ -152,7 +163,7 @@ pub struct RebalancerSettings {
     pub health_check_interval: Duration,
     /// Whether a failed operation is undone.
     pub rollback_on_failure: bool,
-    /// Whether no operation may start.
+    /// Whether no further node is touched.
     pub paused: bool,
     /// Time after growth in which none starts.
     pub quiet_period: Duration,
@@ -164,6 +175,8 @@ pub struct RebalancerSettings {
     pub budgets: Vec<Budget>,
     /// When operations may start; none for always.
     pub windows: Vec<Opening>,
+    /// Finished operations that are kept.
+    pub history_limit: usize,
 }
 
 /// A budget that was read.
@@ -243,6 +256,7 @@ impl Rebalancer {
                     Opening::parse(&window.schedule, &window.duration, &window.time_zone_or_default())
                 })
                 .collect::<Result<_, _>>()?,
+            history_limit: usize::try_from(self.history_limit_or_default()).unwrap_or(0),
         })
     }
 }
@@ -258,6 +272,7 @@ accessors!(Rebalancer {
     quiet_period_after_scale_up, quiet_period_after_scale_up_or_default: DurationString = defaults::no_time;
     health_timeout, health_timeout_or_default: DurationString = defaults::health_timeout;
     ready_nodes_percent, ready_nodes_percent_or_default: i32 = defaults::ready_nodes_percent;
+    history_limit, history_limit_or_default: i32 = defaults::history_limit;
 });
 
 accessors!(DisruptionBudget {
@@ -294,6 +309,9 @@ mod defaults {
     }
     pub(super) fn ready_nodes_percent() -> Option<i32> {
         Some(75)
+    }
+    pub(super) fn history_limit() -> Option<i32> {
+        Some(200)
     }
     pub(super) fn rollback() -> Option<bool> {
         Some(true)

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use headroom::Headroom;
 pub use policies::{
-    CostOptimization, DistributionStrategy, MultiRegion, OptimizationStrategy, ScaleDownPolicy,
-    ScaleUpPolicy, SpotConfig,
+    CostOptimization, DistributionStrategy, DrainPolicy, MultiRegion, OptimizationStrategy, PodTreatment,
+    ScaleDownPolicy, ScaleUpPolicy, SpotConfig,
 };
 pub use status::{CreationPause, FutilePurchase, GroupNode, NodeGroupStatus, OfferingHealth, ProviderGroup};
 

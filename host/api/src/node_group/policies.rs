@@ -120,6 +120,36 @@ pub struct ScaleDownPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0), default = "down_cooldown")]
     pub cooldown_seconds: Option<i32>,
+    /// What a drain of the group's nodes does with some pods. What is absent follows AutoscalerConfig
+    /// (spec.rebalancer.drain).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainPolicy>,
+}
+
+/// What a drain does with pods that something would be lost with. A pod's own annotations come first: one that is
+/// safe-to-evict is evicted, one that is not to be disrupted keeps its node, and volumes that
+/// safe-to-evict-local-volumes names do not count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainPolicy {
+    /// Pods with an emptyDir volume on disk, which goes with the pod. Default: Evict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_dir: Option<PodTreatment>,
+    /// Pods with a hostPath volume, whose files stay on the machine and go with it. Default: Keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_path: Option<PodTreatment>,
+    /// Pods without a controller, which nobody makes again. Default: Keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bare_pods: Option<PodTreatment>,
+}
+
+/// What a drain does with a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PodTreatment {
+    /// It is evicted like others.
+    Evict,
+    /// It keeps its node: the node is not drained.
+    Keep,
 }
 
 impl ScaleDownPolicy {

@@ -14,11 +14,15 @@ impl Judge<'_> {
     pub(super) fn removal(&self) -> Result<()> {
         let snapshot = &self.scene.snapshot;
         for (name, expected) in self.expect.drain.iter().flatten() {
-            let mut pods = self.scene.residents().map(|(_, pod)| pod);
-            let pod = pods.find(|pod| self.scene.name_of(&pod.key) == name);
-            let found = match pod.map(|pod| pod.judgement.at(snapshot.now_ms)) {
+            let mut pods = self.scene.residents();
+            let pod = pods.find(|(_, pod)| self.scene.name_of(&pod.key) == name);
+            let judged = pod.map(|(node, pod)| {
+                let rules = snapshot.drain_rules(&snapshot.nodes[node as usize]);
+                pod.judgement.under(&rules, snapshot.now_ms).into_owned()
+            });
+            let found = match judged {
                 Some(Movability::Moves) => "Moves".to_owned(),
-                Some(Movability::Blocks(code, _)) => code.clone(),
+                Some(Movability::Blocks(code, _)) => code,
                 Some(Movability::Ignored) => "Ignored".to_owned(),
                 // What has ended is in no snapshot.
                 None if self.scene.knows(name) => "Ignored".to_owned(),

@@ -2,7 +2,7 @@
 
 use super::node::DO_NOT_DISRUPT;
 use autoscaler_api::duration::parse_duration;
-use autoscaler_core::model::{Health, Judgement, Movability};
+use autoscaler_core::model::{Health, Judgement, Losses, Movability};
 use k8s_openapi::api::core::v1::{Pod, Volume};
 
 const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
@@ -11,7 +11,7 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Judges one pod. The words are those that users of Cluster Autoscaler and Karpenter know.
 pub(crate) fn movability(pod: &Pod) -> Judgement {
-    let lasting = lasting(pod);
+    let (lasting, losses) = lasting(pod);
     let until = match &lasting {
         Movability::Ignored => None,
         _ => undisturbed_until(pod).map(|(end_ms, value)| {
@@ -23,7 +23,11 @@ pub(crate) fn movability(pod: &Pod) -> Judgement {
             ))
         }),
     };
-    Judgement { lasting, until }
+    Judgement {
+        lasting,
+        until,
+        losses,
+    }
 }
 
 /// What its eviction means to a disruption budget, as the eviction API sees it.
@@ -61,8 +65,10 @@ fn undisturbed_until(pod: &Pod) -> Option<(i64, &str)> {
     (span > 0).then_some((end, value))
 }
 
-/// What holds once no time protects the pod.
-fn lasting(pod: &Pod) -> Movability {
+/// What holds once no time protects the pod, and what would be lost with it. The default rules decide: files of the node
+/// and pods without a controller are kept, scratch space is not.
+fn lasting(pod: &Pod) -> (Movability, Losses) {
+    let moves = (Movability::Moves, Losses::default());
     let owner = pod
         .metadata
         .owner_references
@@ -72,63 +78,66 @@ fn lasting(pod: &Pod) -> Movability {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     let finished = matches!(phase, Some("Succeeded" | "Failed"));
     if finished || annotation(pod, MIRROR).is_some() || owner.is_some_and(|owner| owner.kind == "DaemonSet") {
-        return Movability::Ignored;
+        return (Movability::Ignored, Losses::default());
     }
     // Whoever deleted it has decided. Its room counts until it is gone: it may still be at work.
     if pod.metadata.deletion_timestamp.is_some() {
-        return Movability::Moves;
+        return moves;
     }
     let blocks = |code: &str, text: String| Movability::Blocks(code.to_owned(), text);
     let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let forbids = |text: String| (blocks("NotSafeToEvictAnnotation", text), Losses::default());
     if annotation(pod, DO_NOT_DISRUPT) == Some("true") {
-        return blocks(
-            "NotSafeToEvictAnnotation",
-            format!("pod {name} carries {DO_NOT_DISRUPT}"),
-        );
+        return forbids(format!("pod {name} carries {DO_NOT_DISRUPT}"));
     }
     match annotation(pod, SAFE_TO_EVICT) {
-        Some("true") => return Movability::Moves,
-        Some("false") => {
-            return blocks(
-                "NotSafeToEvictAnnotation",
-                format!("pod {name} carries {SAFE_TO_EVICT}=false"),
-            );
-        }
+        Some("true") => return moves,
+        Some("false") => return forbids(format!("pod {name} carries {SAFE_TO_EVICT}=false")),
         Some("on-completion") => {
-            return blocks(
-                "BlockedByOnCompletionPod",
-                format!("pod {name} is to end by itself ({SAFE_TO_EVICT}=on-completion)"),
-            );
+            let text = format!("pod {name} is to end by itself ({SAFE_TO_EVICT}=on-completion)");
+            return (blocks("BlockedByOnCompletionPod", text), Losses::default());
         }
         _ => {}
     }
-    if owner.is_none() {
-        return blocks(
-            "NotReplicated",
-            format!("pod {name} has no controller that would replace it"),
-        );
-    }
-    match data_of_node(pod) {
-        Some(volume) => blocks(
-            "LocalStorageRequested",
-            format!("pod {name} keeps data of the node (volume {})", volume.name),
-        ),
-        None => Movability::Moves,
-    }
+    let files = kept_volume(pod, |volume| volume.host_path.is_some());
+    let losses = Losses {
+        empty_dir: kept_volume(pod, is_scratch_on_disk).is_some(),
+        host_path: files.is_some(),
+        bare: owner.is_none(),
+    };
+    let lasting = match (owner, files) {
+        (None, _) => {
+            let text = format!("pod {name} has no controller that would replace it");
+            blocks("NotReplicated", text)
+        }
+        (_, Some(volume)) => {
+            let text = format!("pod {name} keeps data of the node (volume {})", volume.name);
+            blocks("LocalStorageRequested", text)
+        }
+        _ => Movability::Moves,
+    };
+    (lasting, losses)
 }
 
-/// A volume whose data stays behind, and that the pod's author did not release.
-fn data_of_node(pod: &Pod) -> Option<&Volume> {
+fn is_scratch_on_disk(volume: &Volume) -> bool {
+    let scratch = volume.empty_dir.as_ref();
+    scratch.is_some_and(|scratch| scratch.medium.as_deref() != Some("Memory"))
+}
+
+/// A volume of a kind whose data stays behind, and that the pod's author did not release.
+fn kept_volume(pod: &Pod, kind: impl Fn(&Volume) -> bool) -> Option<&Volume> {
     let released = annotation(pod, SAFE_VOLUMES).unwrap_or_default();
     let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
-    volumes.into_iter().flatten().find(|volume| {
-        volume.host_path.is_some() && !released.split(',').any(|name| name.trim() == volume.name)
-    })
+    volumes
+        .into_iter()
+        .flatten()
+        .find(|volume| kind(volume) && !released.split(',').any(|name| name.trim() == volume.name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use autoscaler_core::model::DrainRules;
 
     #[test]
     fn each_kind_of_pod_is_judged() {
@@ -241,10 +250,10 @@ mod tests {
         movability(&serde_json::from_value(pod).unwrap())
     }
 
-    fn word(judgement: &Judgement, now_ms: i64) -> &str {
-        match judgement.at(now_ms) {
-            Movability::Moves => "moves",
-            Movability::Ignored => "ignored",
+    fn word(judgement: &Judgement, now_ms: i64) -> String {
+        match judgement.under(&DrainRules::default(), now_ms).into_owned() {
+            Movability::Moves => "moves".to_owned(),
+            Movability::Ignored => "ignored".to_owned(),
             Movability::Blocks(code, _) => code,
         }
     }

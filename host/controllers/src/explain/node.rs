@@ -5,7 +5,7 @@ use autoscaler_core::decision::{
     Oracle, Question, Reason, RebalanceAction, RebalanceProposal, RebalanceStep, WhatIfQuestion,
     check_removals, propose_removals, questions,
 };
-use autoscaler_core::model::{Movability, Node, NodeId, NodeState};
+use autoscaler_core::model::{DrainRules, Movability, Node, NodeId, NodeState};
 use autoscaler_core::packing::WhatIf;
 
 impl Scene<'_> {
@@ -35,7 +35,7 @@ impl Scene<'_> {
                 },
                 Section {
                     title: "Pods".to_owned(),
-                    facts: pods(node, self.snapshot.now_ms),
+                    facts: pods(node, &self.snapshot.drain_rules(node), self.snapshot.now_ms),
                 },
                 Section {
                     title: "If it went now".to_owned(),
@@ -112,7 +112,7 @@ impl Scene<'_> {
 }
 
 /// How many pods would move, and those that keep the node.
-fn pods(node: &Node, now_ms: i64) -> Vec<Fact> {
+fn pods(node: &Node, rules: &DrainRules, now_ms: i64) -> Vec<Fact> {
     let all = node.residents.len();
     let moving = node.residents.moving() as usize;
     let mut facts = vec![Fact::new(
@@ -122,7 +122,7 @@ fn pods(node: &Node, now_ms: i64) -> Vec<Fact> {
     facts.extend(
         node.residents
             .iter()
-            .filter_map(|pod| match pod.judgement.at(now_ms) {
+            .filter_map(|pod| match &*pod.judgement.under(rules, now_ms) {
                 Movability::Blocks(code, text) => {
                     Some(Fact::new(pod.key.to_string(), format!("{code}: {text}")))
                 }

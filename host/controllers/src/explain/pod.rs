@@ -130,7 +130,8 @@ impl Scene<'_> {
     }
 
     fn running(&self, node: &Node, pod: &Resident) -> Explanation {
-        let text = match pod.judgement.at(self.snapshot.now_ms) {
+        let rules = self.snapshot.drain_rules(node);
+        let text = match &*pod.judgement.under(&rules, self.snapshot.now_ms) {
             Movability::Moves => "is evicted when its node goes, and needs another place".to_owned(),
             Movability::Ignored => "does not count: it goes with its node".to_owned(),
             Movability::Blocks(code, text) => format!("keeps its node: {code}: {text}"),

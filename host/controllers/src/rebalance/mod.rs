@@ -6,15 +6,18 @@
 //!                 └─▶ RollingBack ─▶ RolledBack     (or Failed, where nothing is to be undone)
 //! ```
 //!
-//! [`preflight`] says whether it may begin, [`before`] remembers the cluster, [`marks`] say on every object that it is
+//! [`preflight`] says whether it may begin, [`gate`] whether it may go on to another node, [`before`] remembers the cluster, [`marks`] say on every object that it is
 //! involved. [`world`] reads what a step needs, [`judge`] decides purely, [`effects`] acts, [`rollback`] undoes. The
-//! steps of one node are a lane, and lanes go in batches ([`lanes`]). [`abandoned`] marks are found and removed.
+//! steps of one node are a lane, and lanes go in batches ([`lanes`]). [`abandoned`] marks are found and removed, and of
+//! operations that are over a [`history`] is kept.
 
 mod abandoned;
 mod advance;
 mod before;
 mod capacity;
 mod effects;
+mod gate;
+mod history;
 mod judge;
 mod lanes;
 mod marks;
@@ -29,6 +32,7 @@ mod world;
 
 use crate::context::{Context, Now};
 use crate::error::Error;
+use crate::runtime::chain;
 use crate::runtime::events::{EventType, Events};
 use crate::runtime::metrics::{Metrics, RebalanceResult, RebalanceStage, RebalancesUnderWay};
 use crate::runtime::queue::{Next, Queue};
@@ -58,6 +62,9 @@ struct Tools {
     metrics: Arc<Metrics>,
     events: Events,
     now: Now,
+    /// Held from the question whether another node may be touched until the record says that it is: operations ask one
+    /// after the other.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Tools {
@@ -69,6 +76,7 @@ impl Tools {
             metrics: context.metrics.clone(),
             events: context.events.clone(),
             now: context.now.clone(),
+            turn: Arc::default(),
         }
     }
 }
@@ -95,11 +103,17 @@ impl Rebalances {
     }
 
     /// Looks from time to time for operations that objects of the cluster speak of, and for those that run: whatever
-    /// wake was lost, none of them is forgotten. Runs until `shutdown`.
+    /// wake was lost, none of them is forgotten. Those that were over long ago are deleted. Runs until `shutdown`.
     pub async fn watch_over(&self, every: Duration, shutdown: CancellationToken) {
         loop {
             for key in abandoned::spoken_of(&self.tools) {
                 self.queue.add(key);
+            }
+            if let Err(error) = history::prune(&self.tools).await {
+                tracing::warn!(
+                    "old Rebalances were not deleted, the next look tries again: {}",
+                    chain(&error)
+                );
             }
             tokio::select! {
                 biased;
@@ -196,7 +210,9 @@ fn show(tools: &Tools, key: &ObjectKey, record: Option<&Record<'_>>) {
     tools.metrics.rebalances(&RebalancesUnderWay {
         count: under_way.clone().count(),
         blocked: under_way.filter(is_blocked).count(),
-        oldest_running: age(RebalancePhase::Running, |status| status.started_at.as_ref()),
+        oldest_running: age(RebalancePhase::Running, |status| {
+            status.started_at.as_ref().filter(|_| !is_held(status))
+        }),
         oldest_rollback: age(RebalancePhase::RollingBack, |status| {
             status.rollback_started_at.as_ref()
         }),
@@ -205,6 +221,15 @@ fn show(tools: &Tools, key: &ObjectKey, record: Option<&Record<'_>>) {
 
 fn is_under_way(phase: RebalancePhase) -> bool {
     matches!(phase, RebalancePhase::Running | RebalancePhase::RollingBack)
+}
+
+/// Whether an operation does nothing because an operator's settings keep it from its next node.
+fn is_held(status: &RebalanceStatus) -> bool {
+    let at_gate = status
+        .message
+        .as_deref()
+        .is_some_and(|text| text.starts_with(gate::HELD));
+    at_gate && !status.steps.iter().any(|step| step.state == StepState::Running)
 }
 
 /// Whether an operation has begun, its marks included, and is not over.
@@ -216,6 +241,9 @@ fn is_active(rebalance: &Rebalance) -> bool {
 
 async fn pass(tools: &Tools, record: &mut Record<'_>) -> Result<Next, Error> {
     if record.status.phase.is_final() {
+        if record.status.phase == RebalancePhase::RolledBack {
+            rollback::confirm(tools, record).await?;
+        }
         record.drop_finalizer().await?;
         return Ok(Next::Done);
     }

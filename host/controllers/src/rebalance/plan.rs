@@ -9,7 +9,7 @@
 
 use autoscaler_api::autoscaler_config::Strategy;
 use autoscaler_api::rebalance::{
-    PlannedStep, Rebalance, RebalanceKind, RebalancePhase, RebalancePlan, StepAction,
+    PlannedStep, Rebalance, RebalanceKind, RebalancePhase, RebalancePlan, StepAction, StepState,
 };
 use autoscaler_cluster::ObjectKey;
 
@@ -138,7 +138,10 @@ pub fn given_up(rebalance: &Rebalance) -> Vec<(ObjectKey, String, i64)> {
         return Vec::new();
     };
     let namespace = rebalance.metadata.namespace.clone().unwrap_or_default();
-    let removed = plan.steps.iter().filter(|step| step.action == StepAction::Remove);
+    let removed = plan.steps.iter().filter(|step| {
+        let done = status.is_some_and(|status| status.state_of(&step.id) == StepState::Done);
+        step.action == StepAction::Remove && done
+    });
     removed
         .filter_map(|step| {
             let key = ObjectKey::new(namespace.clone(), step.node_group.clone()?);

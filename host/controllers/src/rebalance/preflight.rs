@@ -1,16 +1,14 @@
 //! Whether an operation may begin now: what is looked at before anything is touched.
 
+use super::gate::{self, Gate, LONGEST};
 use super::record::Record;
 use super::{Rules, Tools, is_active, world};
 use crate::error::Error;
 use autoscaler_api::labels;
 use autoscaler_api::rebalance::{PlannedStep, Rebalance, RebalancePhase, StepAction};
 use autoscaler_cluster::ObjectKey;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use std::time::Duration;
-
-/// Longest time between two looks at an operation that waits for its time.
-const LONGEST: Duration = Duration::from_secs(300);
 
 /// What an operation is told that wants to begin.
 pub(super) enum Start {
@@ -29,14 +27,9 @@ pub(super) async fn look(tools: &Tools, record: &Record<'_>, rules: &Rules) -> R
     }
     let settings = &rules.rebalancer;
     let soon = settings.health_check_interval;
-    if settings.paused {
-        return Ok(Start::Later(
-            "spec.rebalancer.paused is true".to_owned(),
-            soon.max(LONGEST / 10),
-        ));
-    }
-    if let Some((text, after)) = closed(rules, record.now()) {
-        return Ok(Start::Later(text, after));
+    match gate::look(tools, record, rules, gate::first_nodes(object)).await? {
+        Gate::Open => {}
+        Gate::Held(text, after) | Gate::Closed(text, after) => return Ok(Start::Later(text, after)),
     }
     if let Some(left) = quiet(tools, record, rules) {
         let text = format!("a group grew less than {} s ago", settings.quiet_period.as_secs());
@@ -47,9 +40,6 @@ pub(super) async fn look(tools: &Tools, record: &Record<'_>, rules: &Rules) -> R
             "waits for other operations (maxConcurrent)".to_owned(),
             soon,
         ));
-    }
-    if let Some(text) = over_budget(tools, record, rules) {
-        return Ok(Start::Later(text, soon));
     }
     if let Some(text) = world::degraded(tools, record, settings) {
         return Ok(Start::Never(format!("cluster health: {text}")));
@@ -103,21 +93,6 @@ fn cannot_run(rebalance: &Rebalance) -> Option<String> {
     })
 }
 
-/// No maintenance window is open: says when the next one opens, and when to look again.
-fn closed(rules: &Rules, now: Timestamp) -> Option<(String, Duration)> {
-    let windows = &rules.rebalancer.windows;
-    if windows.is_empty() || windows.iter().any(|window| window.is_open(now)) {
-        return None;
-    }
-    let next = windows.iter().filter_map(|window| window.next(now)).min();
-    let text = match next {
-        Some(next) => format!("waits for the maintenance window of {next}"),
-        None => "no maintenance window ever opens".to_owned(),
-    };
-    let left = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
-    Some((text, left.unwrap_or(LONGEST).min(LONGEST)))
-}
-
 /// Time that is left of the quiet after a group of the namespace grew.
 fn quiet(tools: &Tools, record: &Record<'_>, rules: &Rules) -> Option<Duration> {
     let period = SignedDuration::try_from(rules.rebalancer.quiet_period).ok()?;
@@ -149,28 +124,4 @@ fn may_start(tools: &Tools, record: &Record<'_>, rules: &Rules) -> bool {
         theirs.1 != mine.1 && (is_active(other) || (phase == RebalancePhase::Pending && theirs < mine))
     });
     ahead.count() < rules.at_once()
-}
-
-/// A disruption budget that has no room for another node out of service.
-fn over_budget(tools: &Tools, record: &Record<'_>, rules: &Rules) -> Option<String> {
-    let plan = &record.object().spec.plan;
-    let fleet = tools.index.vpsie_nodes();
-    let fleet = fleet
-        .iter()
-        .filter(|node| node.metadata.deletion_timestamp.is_none());
-    let active = tools.index.rebalances();
-    let active = active
-        .iter()
-        .filter(|other| is_active(other) && ObjectKey::of(&***other).to_string() != record.id());
-    // Of a plan as many nodes are out of service at once as lanes go side by side.
-    let at_once = |nodes: usize| nodes.min(rules.at_once());
-    let out: usize = active.map(|other| at_once(other.spec.plan.nodes.len())).sum();
-    let wanted = out + at_once(plan.nodes.len());
-    let fleet = fleet.count();
-    let limits = rules.rebalancer.budgets.iter();
-    let strictest = limits
-        .filter_map(|budget| budget.limit(plan.kind, fleet, record.now()))
-        .min()?;
-    (wanted > strictest)
-        .then(|| format!("the disruption budget allows {strictest} nodes out of service, {wanted} would be"))
 }

@@ -1,5 +1,6 @@
 //! The record of an operation: the Rebalance object, read fresh and written before every side effect.
 
+use super::gate::HELD;
 use super::{Tools, lanes};
 use crate::error::Error;
 use autoscaler_api::ConditionUpdate;
@@ -86,6 +87,20 @@ impl<'a> Record<'a> {
         self.status.rollback_started_at = Some(Time(self.now()));
         self.status.message = Some(format!("rollback: {message}"));
         self.condition(false, reason, message);
+    }
+
+    /// Says what keeps the operation from its next node, or that nothing does.
+    pub(super) fn hold(&mut self, why: Option<&str>) {
+        let held = self
+            .status
+            .message
+            .as_deref()
+            .is_some_and(|text| text.starts_with(HELD));
+        match why {
+            Some(why) => self.status.message = Some(format!("{HELD}{why}")),
+            None if held => self.status.message = Some("running".to_owned()),
+            None => {}
+        }
     }
 
     /// Adds to the message what is waited for; an empty text takes it away again.
@@ -200,6 +215,12 @@ impl<'a> Record<'a> {
         }
         finalizers.push(REBALANCE_FINALIZER.to_owned());
         self.set_finalizers(&finalizers).await
+    }
+
+    /// Whether somebody still has to look at the operation.
+    pub(super) fn has_finalizer(&self) -> bool {
+        let finalizers = self.object.metadata.finalizers.as_ref();
+        finalizers.is_some_and(|all| all.iter().any(|name| name == REBALANCE_FINALIZER))
     }
 
     /// Lets a deleted object go.

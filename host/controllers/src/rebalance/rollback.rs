@@ -63,7 +63,6 @@ async fn finish(tools: &Tools, record: &mut Record<'_>) -> Result<Next, Error> {
     }
     record.end(RebalancePhase::RolledBack, message.clone());
     record.save().await?;
-    record.drop_finalizer().await?;
     tools
         .metrics
         .rebalanced(RebalanceStage::Rollback, RebalanceResult::Success);
@@ -75,7 +74,20 @@ async fn finish(tools: &Tools, record: &mut Record<'_>) -> Result<Next, Error> {
         "Rollback",
         message,
     );
+    confirm(tools, record).await?;
+    record.drop_finalizer().await?;
     Ok(Next::Done)
+}
+
+/// Looks once more after the end was written: what the record says of the cluster was seen before that write, which may
+/// have taken long. The finalizer stands until this look is done, so that no crash skips it. What happens later is no
+/// longer the operation's to tell.
+pub(super) async fn confirm(tools: &Tools, record: &mut Record<'_>) -> Result<(), Error> {
+    if !record.has_finalizer() {
+        return Ok(());
+    }
+    verify(tools, record).await?;
+    record.save().await
 }
 
 /// One pass; what is waited for, if anything is.

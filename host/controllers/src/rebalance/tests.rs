@@ -78,6 +78,7 @@ impl Scene {
             metrics,
             events,
             now,
+            turn: Arc::default(),
         };
         api.writes();
         Self {

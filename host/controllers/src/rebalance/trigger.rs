@@ -52,6 +52,8 @@ pub(super) enum Trigger {
     },
     /// Too many other nodes are not Ready.
     ClusterDegraded(String),
+    /// The maintenance window closed between a new node and the end of its old one.
+    WindowClosed(String),
 }
 
 impl Trigger {
@@ -72,6 +74,7 @@ impl Trigger {
             Self::NoRoom { .. } => "NoPlaceForPods",
             Self::WorkloadsUnhealthy { .. } => "WorkloadsUnhealthy",
             Self::ClusterDegraded(_) => "ClusterHealthDegraded",
+            Self::WindowClosed(_) => "MaintenanceWindowClosed",
         }
     }
 
@@ -84,6 +87,7 @@ impl Trigger {
                 | Self::Uncordoned(_)
                 | Self::MarksCleared(_)
                 | Self::ReplacementDeleted(_)
+                | Self::WindowClosed(_)
         )
     }
 }
@@ -138,6 +142,7 @@ impl fmt::Display for Trigger {
                 named(workloads)
             ),
             Self::ClusterDegraded(detail) => write!(f, "cluster health degraded: {detail}"),
+            Self::WindowClosed(detail) => write!(f, "the maintenance window closed: {detail}"),
         }
     }
 }

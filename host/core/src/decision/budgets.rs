@@ -3,7 +3,7 @@
 //! As the eviction API counts: a pod that starts or is on its way out asks no budget, one that is not ready takes no room
 //! of a budget that spares such pods, and a pod of several budgets cannot be evicted.
 
-use crate::model::{ClassId, Health, Movability, NodeId, PodClass, PodKey, Residents, Snapshot};
+use crate::model::{ClassId, DrainRules, Health, Movability, NodeId, PodClass, PodKey, Residents, Snapshot};
 use crate::packing::State;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,16 +55,17 @@ impl Budgets {
     /// The first pod or budget that forbids it.
     pub(super) fn claims(&self, state: &State, node: NodeId) -> Result<Vec<(usize, u32)>, Objection> {
         let snapshot = state.snapshot();
-        let Some(residents) = snapshot.nodes.get(node as usize).map(|node| &*node.residents) else {
+        let Some(node) = snapshot.nodes.get(node as usize) else {
             return Ok(Vec::new());
         };
+        let (residents, rules) = (&*node.residents, snapshot.drain_rules(node));
         let asking = residents
             .crowds()
             .iter()
             .filter(|crowd| crowd.moving > crowd.down);
         let asking = asking.map(|crowd| (self.of_class(snapshot.class_of(crowd.class)), crowd));
-        if residents.may_block() || asking.clone().any(|(budgets, _)| budgets.len() > 1) {
-            self.first_objection(snapshot, residents)?;
+        if residents.may_block(&rules) || asking.clone().any(|(budgets, _)| budgets.len() > 1) {
+            self.first_objection(snapshot, residents, &rules)?;
         }
         let mut claims: BTreeMap<usize, u32> = BTreeMap::new();
         for (budgets, crowd) in asking {
@@ -86,12 +87,17 @@ impl Budgets {
     }
 
     /// The first pod that forbids the removal, be it by itself or because several budgets claim it.
-    fn first_objection(&self, snapshot: &Snapshot, residents: &Residents) -> Result<(), Objection> {
+    fn first_objection(
+        &self,
+        snapshot: &Snapshot,
+        residents: &Residents,
+        rules: &DrainRules,
+    ) -> Result<(), Objection> {
         for pod in residents.iter() {
-            match pod.judgement.at(snapshot.now_ms) {
+            match pod.judgement.under(rules, snapshot.now_ms).into_owned() {
                 Movability::Ignored => {}
                 Movability::Blocks(code, text) => {
-                    return Err(Objection::Pod(pod.key.clone(), code.clone(), text.clone()));
+                    return Err(Objection::Pod(pod.key.clone(), code, text));
                 }
                 Movability::Moves if pod.health == Health::Down => {}
                 Movability::Moves if self.of_class(snapshot.class_of(pod.class)).len() > 1 => {

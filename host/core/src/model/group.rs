@@ -1,6 +1,6 @@
 //! Node groups, and the ways to buy a node for them.
 
-use super::{AttachLimits, ClassId, GroupId, Labels, Resources, Taint};
+use super::{AttachLimits, ClassId, DrainRules, GroupId, Labels, Resources, Taint};
 use serde::{Deserialize, Serialize};
 
 /// A node group as decisions see it.
@@ -24,6 +24,9 @@ pub struct Group {
     pub last_scale_down_ms: Option<i64>,
     #[serde(default)]
     pub annotations: Labels,
+    /// What a drain of its nodes does with pods that something would be lost with.
+    #[serde(default, skip_serializing_if = "DrainRules::is_default")]
+    pub drain: DrainRules,
 }
 
 /// One way to buy a node: a group, an offering and a datacenter.

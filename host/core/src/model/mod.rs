@@ -3,6 +3,7 @@
 //! The `cluster` crate folds watch events into this model; policies see columns made of it. Order is by
 //! name everywhere, so that equal clusters give equal snapshots.
 
+mod drain;
 mod group;
 mod node;
 mod pod;
@@ -12,6 +13,7 @@ mod selector;
 pub mod shared;
 mod snapshot;
 
+pub use drain::{DrainRules, Losses, Treatment};
 pub use group::{Group, Template};
 pub use node::{AttachLimits, Node, NodeState, Taint, TaintEffect};
 pub use pod::{

@@ -1,7 +1,8 @@
 //! Pods, folded into classes: pods that are alike in every constraint and request are decided once.
 
 use super::{
-    ClassId, LabelSelector, Labels, NodeId, NodeSelector, NodeSelectorTerm, Resources, Taint, TaintEffect,
+    ClassId, LabelSelector, Labels, Losses, NodeId, NodeSelector, NodeSelectorTerm, Resources, Taint,
+    TaintEffect,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -183,11 +184,14 @@ pub struct Judgement {
     /// What holds before a moment, in milliseconds since the epoch. Few pods have one: the box keeps the others
     /// small.
     pub until: Option<Box<(i64, Movability)>>,
+    /// What `lasting` was judged by under the default rules; a node group may have others.
+    #[serde(default, skip_serializing_if = "Losses::is_none")]
+    pub losses: Losses,
 }
 
 impl Judgement {
-    /// What holds at this time.
-    pub fn at(&self, now_ms: i64) -> &Movability {
+    /// What holds at this time under the default rules.
+    pub(super) fn at(&self, now_ms: i64) -> &Movability {
         match self.until.as_deref() {
             Some((end, movability)) if now_ms < *end => movability,
             _ => &self.lasting,
@@ -207,7 +211,11 @@ impl Judgement {
 
 impl From<Movability> for Judgement {
     fn from(lasting: Movability) -> Self {
-        Self { lasting, until: None }
+        Self {
+            lasting,
+            until: None,
+            losses: Losses::default(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Decisions ask how many pods of which class there are; who they are matters only where one stands in the way.
 
-use super::{ClassKey, Health, Judgement, PodKey};
+use super::{ClassKey, DrainRules, Health, Judgement, PodKey, Treatment};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::sync::Arc;
 
@@ -65,6 +65,8 @@ pub struct Residents {
     crowds: Vec<Crowd>,
     moving: u32,
     blockers: u32,
+    /// Pods that have scratch space on the node.
+    scratch: u32,
 }
 
 impl Residents {
@@ -96,9 +98,9 @@ impl Residents {
         self.moving
     }
 
-    /// Whether one of them may forbid the removal of the node, now or at another time.
-    pub fn may_block(&self) -> bool {
-        self.blockers > 0
+    /// Whether one of them may forbid the removal of the node under these rules, now or at another time.
+    pub fn may_block(&self, rules: &DrainRules) -> bool {
+        self.blockers > 0 || (self.scratch > 0 && rules.empty_dir == Treatment::Keep)
     }
 
     pub fn get(&self, key: &PodKey) -> Option<&Arc<Resident>> {
@@ -115,6 +117,7 @@ impl Residents {
         self.crowds[at].count(&pod, |number| *number += 1);
         self.moving += u32::from(!pod.judgement.is_ignored());
         self.blockers += u32::from(pod.judgement.may_block());
+        self.scratch += u32::from(pod.judgement.losses.empty_dir);
         let (Ok(at) | Err(at)) = self.at(&pod.key);
         self.pods.insert(at, pod);
         before
@@ -131,6 +134,7 @@ impl Residents {
         }
         self.moving -= u32::from(!pod.judgement.is_ignored());
         self.blockers -= u32::from(pod.judgement.may_block());
+        self.scratch -= u32::from(pod.judgement.losses.empty_dir);
         Some(pod)
     }
 
@@ -177,7 +181,7 @@ impl<'de> Deserialize<'de> for Residents {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Movability;
+    use super::super::{Losses, Movability};
     use super::*;
     use proptest::prelude::*;
 
@@ -196,6 +200,10 @@ mod tests {
                     _ => Movability::Moves,
                 },
                 until: (kind == 3).then(|| Box::new((10, blocks()))),
+                losses: Losses {
+                    empty_dir: kind == 4,
+                    ..Losses::default()
+                },
             },
             health,
         })
@@ -209,7 +217,7 @@ mod tests {
         /// What is kept beside the pods is what counting them anew gives.
         #[test]
         fn the_counts_are_those_of_the_pods(
-            steps in prop::collection::vec((any::<bool>(), 0..6_u8, 0..3_u32, 0..4_u8, some_health()), 0..40),
+            steps in prop::collection::vec((any::<bool>(), 0..6_u8, 0..3_u32, 0..5_u8, some_health()), 0..40),
         ) {
             let mut residents = Residents::default();
             for (comes, name, class, kind, health) in steps {
@@ -235,9 +243,14 @@ mod tests {
                 }
                 prop_assert_eq!(residents.crowds(), crowds);
                 prop_assert_eq!(residents.moving() as usize, count(&moves));
-                prop_assert_eq!(residents.may_block(), count(&|pod| {
+                let blockers = count(&|pod| {
                     pod.judgement.until.is_some() || matches!(pod.judgement.lasting, Movability::Blocks(..))
-                }) > 0);
+                });
+                let scratch = count(&|pod| pod.judgement.losses.empty_dir);
+                let mut rules = DrainRules::default();
+                prop_assert_eq!(residents.may_block(&rules), blockers > 0);
+                rules.empty_dir = Treatment::Keep;
+                prop_assert_eq!(residents.may_block(&rules), blockers + scratch > 0);
                 prop_assert!(residents.iter().is_sorted_by(|one, other| one.key < other.key));
             }
         }

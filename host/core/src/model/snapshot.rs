@@ -1,6 +1,9 @@
 //! The snapshot: one cluster at one moment.
 
-use super::{ClassId, ClassKey, Group, GroupId, LabelSelector, Node, Pod, PodClass, ResourceNames, Template};
+use super::{
+    ClassId, ClassKey, DrainRules, Group, GroupId, LabelSelector, Node, Pod, PodClass, ResourceNames,
+    Template,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -46,6 +49,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// What a drain of the node does with pods that something would be lost with.
+    pub fn drain_rules(&self, node: &Node) -> DrainRules {
+        let group = node.group.and_then(|group| self.groups.get(group as usize));
+        group.map_or_else(DrainRules::default, |group| group.drain)
+    }
+
     /// The number of the class that residents know by this key. It may lead nowhere.
     pub fn class_of(&self, key: ClassKey) -> ClassId {
         self.class_ids.get(key as usize).copied().unwrap_or(key)

@@ -1,8 +1,9 @@
 //! The fleets: what waits, what can be bought, and at which prices. Everything random comes from a fixed seed.
 
 use autoscaler_core::model::{
-    AttachLimits, Group, LabelSelector, Labels, Pod, PodAffinityTerm, PodClass, PodKey, Resources, Snapshot,
-    SpreadConstraint, Taint, TaintEffect, Template, Toleration, TolerationOperator, WhenUnsatisfiable,
+    AttachLimits, DrainRules, Group, LabelSelector, Labels, Pod, PodAffinityTerm, PodClass, PodKey,
+    Resources, Snapshot, SpreadConstraint, Taint, TaintEffect, Template, Toleration, TolerationOperator,
+    WhenUnsatisfiable,
 };
 use std::collections::BTreeMap;
 
@@ -131,6 +132,7 @@ impl Fleet {
             last_scale_up_ms: None,
             last_scale_down_ms: None,
             annotations: Labels::new(),
+            drain: DrainRules::default(),
         });
         u32::try_from(self.snapshot.groups.len() - 1).unwrap()
     }

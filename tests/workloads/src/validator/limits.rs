@@ -1,7 +1,7 @@
 //! What a plan may do whatever its pods say: sizes of groups, budgets, and pods that may not move.
 
 use super::{Assignment, Breach, Rule, Who};
-use autoscaler_core::model::{ClassId, Movability, NodeState, Snapshot};
+use autoscaler_core::model::{ClassId, DrainRules, Movability, NodeState, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 
 fn breach(rule: Rule, what: impl Into<String>) -> Breach {
@@ -17,9 +17,8 @@ pub(super) fn homeless(snapshot: &Snapshot, plan: &Assignment) -> BTreeSet<Who> 
     let waiting = (0..).zip(&snapshot.pods).filter(|(_, pod)| known(pod.class));
     let waiting = waiting.map(|(id, _)| Who::Waiting(id));
     let removed = plan.removed.iter().flat_map(|node| Who::on(snapshot, *node));
-    let leaving = removed.filter(|(_, pod)| {
-        known(snapshot.class_of(pod.class)) && *pod.judgement.at(snapshot.now_ms) != Movability::Ignored
-    });
+    let leaving =
+        removed.filter(|(_, pod)| known(snapshot.class_of(pod.class)) && !pod.judgement.is_ignored());
     waiting.chain(leaving.map(|(who, _)| who)).collect()
 }
 
@@ -105,9 +104,13 @@ fn removals(snapshot: &Snapshot, plan: &Assignment, breaches: &mut Vec<Breach>) 
 
 fn disruptions(snapshot: &Snapshot, plan: &Assignment, breaches: &mut Vec<Breach>) {
     let mut claims = vec![0_u32; snapshot.budgets.len()];
-    let leaving = plan.removed.iter().flat_map(|node| Who::on(snapshot, *node));
-    for (_, pod) in leaving {
-        match pod.judgement.at(snapshot.now_ms) {
+    let leaving = plan.removed.iter().flat_map(|node| {
+        let home = snapshot.nodes.get(*node as usize);
+        let rules = home.map_or_else(DrainRules::default, |home| snapshot.drain_rules(home));
+        Who::on(snapshot, *node).map(move |(_, pod)| (rules, pod))
+    });
+    for (rules, pod) in leaving {
+        match &*pod.judgement.under(&rules, snapshot.now_ms) {
             Movability::Ignored => continue,
             Movability::Blocks(..) => {
                 breaches.push(breach(Rule::Lost, format!("{} may not move", pod.key)));

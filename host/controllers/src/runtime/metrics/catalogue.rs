@@ -189,7 +189,7 @@ pub(super) fn register(mut add: Registrar, provider: Provider) -> Metrics {
         rebalances_oldest: add.gauges(
             "rebalancer_oldest_operation_seconds",
             &["operation"],
-            "Age of the oldest rebalance operation that runs (execute) and of the oldest rollback; 0 where there is none.",
+            "Age of the oldest rebalance operation that runs (execute) and of the oldest rollback; 0 where there is none. Operations that pause or a budget keeps from their next node do not count.",
         ),
         evictions: add.counters(
             "vpsie_autoscaler_evictions_total",

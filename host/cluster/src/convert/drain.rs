@@ -1,0 +1,27 @@
+//! What a drain does with pods that something would be lost with: the group's word, else the installation's.
+
+use autoscaler_api::node_group::{DrainPolicy, PodTreatment};
+use autoscaler_api::{AutoscalerConfig, NodeGroup};
+use autoscaler_core::model::{DrainRules, Treatment};
+
+pub(crate) fn drain_rules(config: Option<&AutoscalerConfig>, group: &NodeGroup) -> DrainRules {
+    let config = config.and_then(|config| config.spec.rebalancer.as_ref()?.drain.as_ref());
+    let group = group
+        .spec
+        .scale_down_policy
+        .as_ref()
+        .and_then(|down| down.drain.as_ref());
+    let said = |field: fn(&DrainPolicy) -> Option<PodTreatment>, default: Treatment| {
+        let said = group.and_then(field).or_else(|| config.and_then(field));
+        said.map_or(default, |said| match said {
+            PodTreatment::Evict => Treatment::Evict,
+            PodTreatment::Keep => Treatment::Keep,
+        })
+    };
+    let default = DrainRules::default();
+    DrainRules {
+        empty_dir: said(|policy| policy.empty_dir, default.empty_dir),
+        host_path: said(|policy| policy.host_path, default.host_path),
+        bare_pods: said(|policy| policy.bare_pods, default.bare_pods),
+    }
+}
