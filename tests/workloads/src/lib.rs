@@ -106,6 +106,25 @@ pub const ALL: [Workload; 14] = [
     ),
 ];
 
+/// H8's fleet with 30 000 pods, by a host that replaces nodes: many nodes can go.
+#[must_use]
+pub fn crowded() -> Snapshot {
+    replacing(consolidation::crowded())
+}
+
+/// The same where no node can simply go: whether there is anything better is asked of many candidates.
+#[must_use]
+pub fn settled() -> Snapshot {
+    replacing(consolidation::settled())
+}
+
+fn replacing(snapshot: Snapshot) -> Snapshot {
+    Snapshot {
+        may_replace: true,
+        ..snapshot
+    }
+}
+
 /// The workload of this id.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Workload> {
@@ -169,6 +188,11 @@ mod tests {
         assert!(shares.iter().filter(|share| **share < 250).count() > 200);
         assert!(shares.iter().filter(|share| **share > 600).count() > 150);
         assert!(shares.iter().all(|share| *share <= 1000));
+
+        for fleet in [crowded(), settled()] {
+            let running: usize = fleet.nodes.iter().map(|node| node.residents.len()).sum();
+            assert!((29_000..32_000).contains(&running), "{running}");
+        }
 
         // Nobody has to move, so an empty plan says whether the fleet as drawn is sound; that its pods may be
         // where they are is seen when all of them are bound anew.
