@@ -16,14 +16,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 /// A condition that a test waits for is looked at this often.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// One stage at a time: the tests measure reaction times, and three control planes at once measure each other.
-static TURN: Mutex<()> = Mutex::const_new(());
+/// Stages at a time: what they do is mostly waiting, but many control planes at once would only wait for each other.
+const STAGES: u32 = 2;
+static TURNS: Semaphore = Semaphore::const_new(STAGES as usize);
 
 /// Everything that one end-to-end test needs.
 pub struct Stage {
@@ -33,7 +34,7 @@ pub struct Stage {
     cloud_url: String,
     stop: CancellationToken,
     controller: Option<Controller>,
-    _turn: MutexGuard<'static, ()>,
+    _turn: SemaphorePermit<'static>,
 }
 
 struct Controller {
@@ -44,7 +45,19 @@ struct Controller {
 impl Stage {
     /// A control plane with our definitions and rights, and a fake VPSie; no controller yet.
     pub async fn set(cloud: Config) -> Result<Self> {
-        let turn = TURN.lock().await;
+        Self::set_beside(STAGES - 1, cloud).await
+    }
+
+    /// The same with no other stage at that time: for tests that measure how fast it reacts.
+    pub async fn set_alone(cloud: Config) -> Result<Self> {
+        Self::set_beside(0, cloud).await
+    }
+
+    async fn set_beside(others: u32, cloud: Config) -> Result<Self> {
+        let turn = TURNS
+            .acquire_many(STAGES - others)
+            .await
+            .context("waiting for a turn")?;
         let plane = ControlPlane::start(Options::default()).await?;
         let client = plane.client()?;
         install(&plane).await?;

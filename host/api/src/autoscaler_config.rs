@@ -210,7 +210,8 @@ pub struct GlobalSettings {
     #[schemars(range(min = 60), default = "defaults::node_ready_timeout")]
     pub node_ready_timeout_seconds: Option<i32>,
     /// Whether orphans are removed: machines whose Node carries our label while the VPSieNode that it names is gone,
-    /// and VPSieNodes whose machine VPSie does not list. Otherwise they are only reported.
+    /// those that surely came twice for one order, and VPSieNodes whose machine VPSie does not list. Otherwise they are
+    /// only reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(default = "defaults::no")]
     pub remove_orphans: Option<bool>,

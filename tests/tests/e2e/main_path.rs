@@ -21,7 +21,7 @@ const LONELY: usize = 10;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pending_pods_become_running_pods_on_vpsie_nodes_and_surplus_nodes_go() -> Result<()> {
-    let mut stage = Stage::set(quick_cloud()).await?;
+    let mut stage = Stage::set_alone(quick_cloud()).await?;
     stage.secret("demo-token").await?;
     // Nothing goes while the load comes: what is ordered can be counted.
     prepare(&stage, false).await?;

@@ -1,7 +1,9 @@
 //! A group of plain VMs on the real control plane, under the rights of `deploy/`: pods get VMs that join with the token
 //! of a Secret, answers are lost and orders carried out twice, the process is killed, and in the end nothing is left.
 
-use super::world::{self, NAMESPACE, PACE, all_run, machines, machines_nodes_and_records_agree, quick_cloud};
+use super::world::{
+    self, NAMESPACE, PACE, all_run, machines, machines_nodes_and_records_agree, vm_cloud, vm_group,
+};
 use anyhow::{Result, ensure};
 use autoscaler_tests::stage::Stage;
 use fake_vpsie::{Effect, Fault};
@@ -12,28 +14,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_vms_come_once_and_go_with_the_load() -> Result<()> {
-    let mut cloud = quick_cloud();
-    cloud.plain.join_token = Some("hunter2-join-token".to_owned());
+    let mut cloud = vm_cloud();
     cloud.delays.gap = Duration::from_millis(300);
     let mut stage = Stage::set(cloud).await?;
     stage.secret("demo-token").await?;
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "vpsie-join", "namespace": "kube-system"},
-        "stringData": {"token": "hunter2-join-token"},
-    });
-    stage.apply(&secret).await?;
     world::prepare(&stage, false).await?;
-    let mut group = world::group("vms", &["vm-2-4"], 5);
-    let plain = stage.cloud.config().plain;
-    let spec = json!({
-        "provisioner": "VM", "osImageID": plain.images[0], "sshKeyIDs": plain.ssh_keys, "tags": ["e2e"],
-        "userData": {"template": "join {{ secret.token }} {{ hostname }} {{ kubernetesVersion }}"},
-    });
-    if let (Some(group), Some(spec)) = (group["spec"].as_object_mut(), spec.as_object()) {
-        group.extend(spec.clone());
-        group.remove("resourceIdentifier");
-    }
-    stage.apply(&group).await?;
+    stage.apply(&vm_group(&stage, "vms", 5).await?).await?;
     for effect in [Effect::DropAfterApply, Effect::Duplicate, Effect::DropBefore] {
         let mut fault = Fault::once("/vm", effect);
         fault.method = Some("POST".to_owned());

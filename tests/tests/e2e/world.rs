@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use autoscaler_api::{VPSieNode, labels};
 use autoscaler_tests::stage::Stage;
-use fake_vpsie::Config;
+use fake_vpsie::{Config, JournalEntry};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -50,6 +50,33 @@ pub(crate) fn group(name: &str, offerings: &[&str], max: i32) -> Value {
             "scaleDownPolicy": {"enabled": true, "stabilizationWindowSeconds": 0, "cooldownSeconds": 0},
         },
     })
+}
+
+/// A cloud whose plain VMs join with the token of the Secret that [`vm_group`] names.
+pub(crate) fn vm_cloud() -> Config {
+    let mut cloud = quick_cloud();
+    cloud.plain.join_token = Some("hunter2-join-token".to_owned());
+    cloud
+}
+
+/// A group of plain VMs, and the Secret with the token that they join with.
+pub(crate) async fn vm_group(stage: &Stage, name: &str, max: i32) -> Result<Value> {
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "vpsie-join", "namespace": "kube-system"},
+        "stringData": {"token": "hunter2-join-token"},
+    });
+    stage.apply(&secret).await?;
+    let plain = stage.cloud.config().plain;
+    let mut group = group(name, &["vm-2-4"], max);
+    let spec = json!({
+        "provisioner": "VM", "osImageID": plain.images[0], "sshKeyIDs": plain.ssh_keys, "tags": ["e2e"],
+        "userData": {"template": "join {{ secret.token }} {{ hostname }} {{ kubernetesVersion }}"},
+    });
+    if let (Some(group), Value::Object(spec)) = (group["spec"].as_object_mut(), spec) {
+        group.extend(spec);
+        group.remove("resourceIdentifier");
+    }
+    Ok(group)
 }
 
 /// A node group for a tier: its nodes carry the label `tier` and keep others off by the taint `dedicated`.
@@ -167,10 +194,24 @@ pub(crate) async fn all_run(stage: &Stage, wanted: &[(&str, usize)], limit: Dura
 /// When VPSie was asked for a node, each time.
 pub(crate) fn orders(stage: &Stage) -> Vec<Timestamp> {
     let journal = stage.cloud.journal();
-    let orders = journal
+    journal
         .iter()
-        .filter(|entry| entry.method == "POST" && entry.path.contains("/add/slave"));
-    orders.map(|entry| entry.at).collect()
+        .filter(|entry| is_order(entry))
+        .map(|entry| entry.at)
+        .collect()
+}
+
+/// How many of them VPSie has carried out.
+pub(crate) fn carried_out(stage: &Stage) -> usize {
+    let journal = stage.cloud.journal();
+    journal
+        .iter()
+        .filter(|entry| is_order(entry) && entry.applied)
+        .count()
+}
+
+fn is_order(entry: &JournalEntry) -> bool {
+    entry.method == "POST" && (entry.path.contains("/add/slave") || entry.path.ends_with("/vm"))
 }
 
 /// Names of the worker machines that VPSie has.

@@ -8,7 +8,6 @@ use autoscaler_cluster::ObjectKey;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use vpsie_client::{ClusterDetail, NodeRole, ProviderGroup, ProviderNode};
 
@@ -20,7 +19,7 @@ pub enum Kind {
     Machine,
     /// A VPSieNode whose machine VPSie does not list.
     Record,
-    /// More machines in a provider's group of ours than there are VPSieNodes for it. Which ones cannot be told.
+    /// More machines in a provider's group of ours than there are VPSieNodes for it.
     Surplus,
 }
 
@@ -83,7 +82,7 @@ pub fn find(facts: &Facts<'_>) -> Vec<Orphan> {
             orphan(Kind::Machine, row.hostname.clone(), what)
         })
         .collect();
-    let known_orphans = orphans.len();
+    let labelled = orphans.len();
     for record in &records {
         let listed = || facts.listed.nodes.iter().any(|row| is_machine_of(record, row));
         if expects_machine(record) && !listed() {
@@ -95,28 +94,45 @@ pub fn find(facts: &Facts<'_>) -> Vec<Orphan> {
             orphans.push(orphan(Kind::Record, ObjectKey::of(*record).to_string(), what));
         }
     }
-    let ours: BTreeSet<String> = facts
-        .groups
-        .iter()
-        .filter(|group| of_cluster(&group.spec.resource_identifier))
-        .map(|group| group.name_any())
-        .collect();
     for provider in facts.provider_groups {
-        let made_by_us = ours
-            .iter()
-            .any(|group| provider.name == provider_group_name(group, provider.size.0));
-        let accounted = records.iter().filter(|record| is_in(record, provider)).count();
         // Machines that are told above may be these.
-        let listed = provider.nodes_count.map_or(0, |count| count as usize);
-        let surplus = listed.saturating_sub(accounted).saturating_sub(known_orphans);
-        if made_by_us && surplus > 0 {
-            let what =
-                format!("VPSie counts {listed} machines in it, and there are {accounted} VPSieNodes for it");
+        let surplus = surplus(facts, provider).saturating_sub(labelled);
+        if surplus > 0 {
+            let what = format!(
+                "VPSie counts {} machines in it, and there are {} VPSieNodes for it",
+                counted(provider),
+                accounted(facts, provider)
+            );
             orphans.push(orphan(Kind::Surplus, provider.name.clone(), what));
         }
     }
     orphans.sort();
     orphans
+}
+
+/// How many machines more than VPSieNodes there are in a provider's group that a NodeGroup of ours made; none in others.
+pub(super) fn surplus(facts: &Facts<'_>, provider: &ProviderGroup) -> usize {
+    let mut groups = facts
+        .groups
+        .iter()
+        .filter(|group| group.spec.resource_identifier == facts.cluster);
+    if groups.any(|group| provider.name == provider_group_name(&group.name_any(), provider.size.0)) {
+        counted(provider).saturating_sub(accounted(facts, provider))
+    } else {
+        0
+    }
+}
+
+pub(super) fn counted(provider: &ProviderGroup) -> usize {
+    provider.nodes_count.map_or(0, |count| count as usize)
+}
+
+fn accounted(facts: &Facts<'_>, provider: &ProviderGroup) -> usize {
+    let records = facts.records.iter();
+    records
+        .filter(|record| !record.spec.is_vm() && record.spec.resource_identifier == facts.cluster)
+        .filter(|record| is_in(record, provider))
+        .count()
 }
 
 /// Workers that carry our label and that no record claims, with the record that the label names. Only we put the
@@ -145,7 +161,7 @@ pub(super) fn expects_machine(record: &VPSieNode) -> bool {
     known && has && record.metadata.deletion_timestamp.is_none()
 }
 
-fn is_in(record: &VPSieNode, provider: &ProviderGroup) -> bool {
+pub(super) fn is_in(record: &VPSieNode, provider: &ProviderGroup) -> bool {
     let status = record.status.as_ref().and_then(|status| status.vpsie_group_id);
     let number = status.or(record.spec.vpsie_group_id);
     // A record that waits for its order may be served by this group any moment.

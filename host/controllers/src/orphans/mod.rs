@@ -1,13 +1,14 @@
 //! Orphans: machines of ours without a VPSieNode, and VPSieNodes without their machine. They are looked for every
 //! [`Pace::resync`], believed when they have stayed for [`BELIEVED_AFTER`], and reported; they are removed only
-//! where `globalSettings.removeOrphans` allows it, and machines only where a label of ours on their Node, or the notes
-//! of a VM, prove whose they are.
+//! where `globalSettings.removeOrphans` allows it, and machines only where a label of ours on their Node, the notes of a
+//! VM, or the order that they came with (see [`surplus`]) prove whose they are.
 //!
 //! Removing a machine is writing its VPSieNode again, with the machine's identifier in it, and deleting that: the
 //! node is drained and given back as any other. If the process ends in between, the machine has a record again.
 
 mod ask;
 mod find;
+mod surplus;
 mod vms;
 
 pub use ask::ask;
@@ -20,6 +21,7 @@ use crate::error::Error;
 use crate::runtime::chain;
 use crate::runtime::events::EventType;
 use crate::settings::{Pace, Settings};
+use crate::vpsienode::size_of;
 use autoscaler_api::vpsie_node::VPSieNodeSpec;
 use autoscaler_api::{VPSieNode, labels};
 use autoscaler_cluster::ObjectKey;
@@ -29,6 +31,7 @@ use kube::{Resource, ResourceExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use surplus::{Evidence, Sightings, twins};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use vpsie_client::{ClusterDetail, ClusterId, ProviderNode};
@@ -43,12 +46,15 @@ pub(crate) struct Orphans {
     /// Since when each was seen, look by look.
     since: BTreeMap<Orphan, Instant>,
     reported: BTreeSet<Orphan>,
+    sightings: Sightings,
 }
 
 /// What one look at one of VPSie's lists brought.
 struct Look {
     listed: Listed,
     orphans: Vec<Orphan>,
+    /// By provider's group: records for the machines that are surely its surplus.
+    twins: BTreeMap<String, Vec<VPSieNode>>,
 }
 
 /// The list that a look was at.
@@ -64,6 +70,7 @@ impl Orphans {
             pace,
             since: BTreeMap::new(),
             reported: BTreeSet::new(),
+            sightings: Sightings::default(),
         }
     }
 
@@ -84,9 +91,11 @@ impl Orphans {
     }
 
     /// One look at every VPSie cluster that a NodeGroup or a VPSieNode names, and at the VMs where there are any.
-    async fn looks(&self) -> Result<Vec<Look>, Error> {
+    async fn looks(&mut self) -> Result<Vec<Look>, Error> {
         let (groups, records) = (self.ctx.index.node_groups(), self.ctx.index.vpsie_nodes());
-        let node = |name: &str| self.ctx.index.node(name);
+        let ctx = self.ctx.clone();
+        let node = |name: &str| ctx.index.node(name);
+        let offerings = self.ctx.catalogue.known_offerings();
         let mut looks = Vec::new();
         for cluster in clusters(&groups, &records) {
             let listed = self
@@ -97,17 +106,31 @@ impl Orphans {
             let listed = listed.map_err(Error::vpsie("listing the cluster's nodes"))?;
             let provider_groups = self.ctx.catalogue.groups(&cluster, Duration::ZERO).await;
             let provider_groups = provider_groups.map_err(Error::vpsie("listing the cluster's groups"))?;
-            let orphans = find(&Facts {
+            let facts = Facts {
                 cluster: cluster.as_str(),
                 listed: &listed,
                 provider_groups: &provider_groups,
                 records: &records,
                 groups: &groups,
                 node: &node,
-            });
+            };
+            let now = (self.ctx.now)();
+            self.sightings.note(cluster.as_str(), &listed, now);
+            let evidence = Evidence {
+                sightings: &self.sightings,
+                size_of: &|datacenter, row| size_of(row, offerings.get(datacenter)?),
+                grace: self.pace.lost_answer_grace,
+                now,
+            };
+            let orphans = find(&facts);
+            let twins = provider_groups
+                .iter()
+                .map(|provider| (provider.name.clone(), twins(&facts, provider, &evidence)))
+                .collect();
             looks.push(Look {
                 listed: Listed::Cluster(cluster, listed),
                 orphans,
+                twins,
             });
         }
         if any_vms(&groups, &records) {
@@ -121,6 +144,7 @@ impl Orphans {
             looks.push(Look {
                 listed: Listed::Vms(listed),
                 orphans,
+                twins: BTreeMap::new(),
             });
         }
         Ok(looks)
@@ -227,8 +251,13 @@ impl Orphans {
                 };
                 self.delete(&record).await
             }
-            // Which machine it is cannot be told, so none is touched.
-            Kind::Surplus => Ok(()),
+            // Where it cannot be told which machines they are, none is touched.
+            Kind::Surplus => {
+                for record in look.twins.get(&orphan.name).into_iter().flatten() {
+                    self.give_back(&record.name_any(), Some(record.clone())).await?;
+                }
+                Ok(())
+            }
         }
     }
 

@@ -21,7 +21,8 @@ mod rest;
 mod terminate;
 mod vm;
 
-pub(crate) use order::provider_group_name;
+pub(crate) use claim::identity;
+pub(crate) use order::{provider_group_name, size_of};
 pub(crate) use outcome::WAITING_SINCE;
 pub(crate) use terminate::is_machine_of;
 pub(crate) use vm::{is_machine_of as is_vm_of, owner_in_notes};

@@ -349,7 +349,7 @@ fn rows_tell_sizes(listed: &ClusterDetail) -> bool {
 }
 
 /// The size that a row's processors and memory mean, where they mean one only.
-fn size_of(row: &ProviderNode, offerings: &[Offering]) -> Option<i64> {
+pub(crate) fn size_of(row: &ProviderNode, offerings: &[Offering]) -> Option<i64> {
     let (cpu, memory) = (row.cpu?, row.memory_mib?);
     let mut fitting = offerings
         .iter()

@@ -29,6 +29,7 @@ pub mod world;
 pub use error::Error;
 pub use joiner::Joiner;
 pub use play::in_world;
+pub use process::engine;
 pub use scenario::Scenario;
 pub use scheduler::Scheduler;
 pub use summary::Summary;

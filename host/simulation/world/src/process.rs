@@ -8,9 +8,27 @@ use autoscaler_controllers::settings::Pace;
 use autoscaler_controllers::{Autoscaler, Ids, Now, Options};
 use autoscaler_policy::record::Records;
 use autoscaler_policy::{Engine, PolicySet};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vpsie_client::Transport;
+
+/// The engine of all worlds, with the built-in policies compiled: a process ends with what it has compiled, and worlds
+/// in which many processes end would do little else than compile.
+///
+/// # Errors
+/// Where the machine has no WebAssembly support, or a built-in policy does not load.
+pub fn engine() -> Result<Engine, Error> {
+    static KEPT: Mutex<Option<(Engine, PolicySet)>> = Mutex::new(None);
+    let mut kept = KEPT.lock();
+    if let Some((engine, _)) = &*kept {
+        return Ok(engine.clone());
+    }
+    let engine = Engine::new().map_err(Error::Policies)?;
+    let policies = PolicySet::built_in(&engine).map_err(Error::Policies)?;
+    *kept = Some((engine.clone(), policies));
+    Ok(engine)
+}
 
 /// Numbers from a first one upwards.
 struct Sequence(AtomicU64);

@@ -3,7 +3,7 @@
 use crate::chronicle::Chronicle;
 use crate::clock::virtual_now;
 use crate::narrator::{Narrator, Sink};
-use crate::process::Process;
+use crate::process::{Process, engine};
 use crate::scenario::{NAMESPACE, SYSTEM, Scenario, Workload};
 use crate::summary::{Cost, Nodes, Pods, Summary, Vms, rounded};
 use crate::view::View;
@@ -15,7 +15,6 @@ use autoscaler_controllers::explain::{Explanation, Subject, Unknown};
 use autoscaler_controllers::runtime::metrics::Metrics;
 use autoscaler_controllers::settings::Pace;
 use autoscaler_controllers::{Context, Ended, Now};
-use autoscaler_policy::Engine;
 use autoscaler_policy::record::Records;
 use fake_vpsie::{FakeVpsie, VmEvent};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -213,7 +212,7 @@ impl World {
             first_id: (self.seed << 32) + (number << 16),
             client: self.client.clone(),
             transport: Arc::new(InProcess(self.cloud.clone())),
-            engine: Engine::new().map_err(Error::Policies)?,
+            engine: engine()?,
             metrics: self.metrics.clone(),
             observer: self.chronicle.clone(),
             records: self.records.clone(),

@@ -5,8 +5,8 @@
 
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
-use autoscaler_policy::Engine;
 use autoscaler_simulation::chaos::{Outcome, Plan, play};
+use autoscaler_simulation::engine;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +37,7 @@ fn log() {
 fn after_a_storm_nothing_is_lost_and_nothing_is_doubled() {
     log();
     let seeds = seeds();
-    let engine = Engine::new().unwrap();
+    let engine = engine().unwrap();
     let next = AtomicU64::new(seeds.start);
     let all: Mutex<Vec<(u64, Outcome)>> = Mutex::default();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -94,7 +94,7 @@ fn after_a_storm_nothing_is_lost_and_nothing_is_doubled() {
 
 #[test]
 fn a_storm_is_played_again_to_the_last_request() {
-    let engine = Engine::new().unwrap();
+    let engine = engine().unwrap();
     for seed in [1, 7] {
         let first = play(seed, &engine).unwrap();
         assert_eq!(play(seed, &engine).unwrap(), first, "seed {seed}");

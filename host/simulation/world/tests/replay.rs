@@ -4,12 +4,13 @@
 
 use autoscaler_api::ScalingPolicy;
 use autoscaler_core::decision::Kind;
+use autoscaler_policy::PolicySet;
 use autoscaler_policy::record::{
     Asked, Choice, Record, Records, Ring, Round, Subject, decode, difference, encode, replay, totals,
 };
-use autoscaler_policy::{Engine, PolicySet};
 use autoscaler_simulation::World;
 use autoscaler_simulation::clock::run_virtually;
+use autoscaler_simulation::engine;
 use autoscaler_simulation::scenario::{Scenario, Workload, node_group};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -146,7 +147,7 @@ fn every_decision_of_a_world_can_be_made_again() {
         "the checker trimmed nothing"
     );
 
-    let engine = Engine::new().unwrap();
+    let engine = engine().unwrap();
     let set = PolicySet::built_in(&engine).unwrap();
     let thousand = Choice {
         name: "thousand".to_owned(),

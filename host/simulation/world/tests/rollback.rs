@@ -5,9 +5,9 @@
 //! prints the table. `TRIAL='1-drain: evict/killed before' cargo test --workspace --test rollback -- --nocapture` plays one by its name;
 //! `TRIAL_LOG=info` tells what the controllers do.
 
-use autoscaler_policy::Engine;
 use autoscaler_simulation::chaos::trial::{Failure, Interference, Trial, Verdict, play};
 use autoscaler_simulation::chaos::{Hit, Target};
+use autoscaler_simulation::engine;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -177,7 +177,7 @@ fn whatever_fails_at_whatever_step_nothing_is_lost() {
             .try_init();
     }
     let trials = trials();
-    let engine = Engine::new().expect("the engine of policies");
+    let engine = engine().expect("the engine of policies");
     let next = AtomicUsize::new(0);
     let all: Mutex<BTreeMap<usize, Verdict>> = Mutex::default();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
