@@ -112,6 +112,25 @@ pub const ALL: [Workload; 15] = [
     ),
 ];
 
+/// H8's fleet with 30 000 pods, by a host that replaces nodes: many nodes can go.
+#[must_use]
+pub fn small_pods() -> Snapshot {
+    replacing(consolidation::small_pods())
+}
+
+/// The same where no node can simply go: whether there is anything better is asked of many candidates.
+#[must_use]
+pub fn settled() -> Snapshot {
+    replacing(consolidation::settled())
+}
+
+fn replacing(snapshot: Snapshot) -> Snapshot {
+    Snapshot {
+        may_replace: true,
+        ..snapshot
+    }
+}
+
 /// The workload of this id.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Workload> {
@@ -177,6 +196,11 @@ mod tests {
         assert!(shares.iter().filter(|share| **share < 250).count() > 200);
         assert!(shares.iter().filter(|share| **share > 600).count() > 150);
         assert!(shares.iter().all(|share| *share <= 1000));
+
+        for fleet in [small_pods(), settled()] {
+            let running: usize = fleet.nodes.iter().map(|node| node.residents.len()).sum();
+            assert!((29_000..32_000).contains(&running), "{running}");
+        }
 
         // Nobody has to move, so an empty plan says whether the fleet as drawn is sound; that its pods may be
         // where they are is seen when all of them are bound anew.
