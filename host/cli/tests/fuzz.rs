@@ -81,12 +81,15 @@ fn whoever_misbehaves_is_found_and_kept_as_a_case() {
         assert_eq!(code, 1, "{name}: {data}{talk}");
         let all_fail = format!("{} of {} cases fail", findings.len(), findings.len());
         assert!(talk.contains(&all_fail), "{name}: {data}{talk}");
-        let (code, data, talk) = policy(folder.path(), &["test", "fuzz-cases"]);
-        assert_eq!(code, 0, "{name}: {data}{talk}");
-        let snapshot = format!("{}/snapshot.yaml", findings[0]["case"].as_str().unwrap());
-        let own = [&["run", &snapshot, "--policy", &component], limits].concat();
-        let (code, data, talk) = policy(folder.path(), &own);
-        assert_eq!(code, 1, "{name}: {data}{talk}");
+        // Starting the desk takes seconds in a build for tests: these two stand for all.
+        if ["trap", "dice"].contains(&name) {
+            let (code, data, talk) = policy(folder.path(), &["test", "fuzz-cases"]);
+            assert_eq!(code, 0, "{name}: {data}{talk}");
+            let snapshot = format!("{}/snapshot.yaml", findings[0]["case"].as_str().unwrap());
+            let own = [&["run", &snapshot, "--policy", &component], limits].concat();
+            let (code, data, talk) = policy(folder.path(), &own);
+            assert_eq!(code, 1, "{name}: {data}{talk}");
+        }
         // The same seeds find the same, byte by byte.
         let cases = |folder: &Path| -> Vec<(String, Vec<u8>)> {
             let mut cases: Vec<_> = std::fs::read_dir(folder.join("fuzz-cases"))
