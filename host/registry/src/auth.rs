@@ -134,4 +134,25 @@ mod tests {
             assert_eq!(Challenge::read(&headers), expected, "{texts:?}");
         }
     }
+
+    #[tokio::test]
+    async fn a_password_is_not_shown_where_others_could_read_it() {
+        let http = Http::new(crate::Bounds::default()).unwrap();
+        let ann = Credentials::new("ann", "hunter2".to_owned().into());
+        let places = [
+            "http://auth.example/token",
+            "file:///etc/passwd",
+            "ftp://auth.example/",
+        ];
+        for place in places {
+            let challenge = Challenge::Bearer(Url::parse(place).unwrap());
+            let met = challenge.meet(&http, Some(&ann), false).await;
+            assert!(matches!(met, Err(Error::TokenService(_))), "{place}: {met:?}");
+        }
+        // Without credentials there is nothing to show, and nothing to ask for.
+        assert!(matches!(
+            Challenge::Basic.meet(&http, None, false).await,
+            Ok(None)
+        ));
+    }
 }
