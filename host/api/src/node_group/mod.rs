@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use policies::{
     CostOptimization, DistributionStrategy, DrainPolicy, MultiRegion, OptimizationStrategy, PodTreatment,
-    ScaleDownPolicy, ScaleUpPolicy, SpotConfig,
+    ScaleDownPolicy, ScaleUpPolicy, SingleReplica, SpotConfig,
 };
 pub use status::{CreationPause, FutilePurchase, GroupNode, NodeGroupStatus, OfferingHealth, ProviderGroup};
 
