@@ -6,7 +6,7 @@
 
 mod components;
 mod credentials;
-mod process;
+pub(crate) mod process;
 
 use std::{
     path::{Path, PathBuf},

@@ -3,4 +3,5 @@
 pub mod conformance;
 pub mod control_plane;
 pub mod parity;
+pub mod registry;
 pub mod stage;

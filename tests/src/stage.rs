@@ -371,7 +371,7 @@ async fn install(plane: &ControlPlane) -> Result<()> {
 }
 
 /// The controller's binary: `cargo test --workspace` has built it beside the tests.
-fn binary() -> Result<PathBuf> {
+pub fn binary() -> Result<PathBuf> {
     let test = std::env::current_exe().context("finding this test's own binary")?;
     let path = test
         .parent()

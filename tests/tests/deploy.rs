@@ -251,6 +251,7 @@ async fn the_service_account_may_do_this_and_no_more() -> Result<()> {
         ("get list watch", ("", "secrets", "kube-system", "vpsie-secret")),
         ("get", ("", "secrets", "kube-system", "vpsie-policy-keys")),
         ("get", ("", "secrets", "kube-system", "vpsie-join")),
+        ("get", ("", "secrets", "kube-system", "vpsie-policy-pull")),
         ("get list watch", ("", "configmaps", "kube-system", "")),
     ];
     let refused: &[(&str, Target)] = &[
@@ -279,6 +280,10 @@ async fn the_service_account_may_do_this_and_no_more() -> Result<()> {
         (
             "list watch create update patch delete",
             ("", "secrets", "kube-system", "vpsie-policy-keys"),
+        ),
+        (
+            "list watch create update patch delete",
+            ("", "secrets", "kube-system", "vpsie-policy-pull"),
         ),
         ("get list watch", ("", "configmaps", "default", "")),
         (

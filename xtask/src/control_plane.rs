@@ -53,7 +53,7 @@ pub fn build(workspace: &Path) -> Result<Binaries> {
     let kubernetes = kubernetes_version(&modules)?;
     let mut files = Vec::new();
     for module in MODULES {
-        files.extend(["go.mod", "go.sum", "main.go"].map(|file| modules.join(module).join(file)));
+        files.extend(go::FILES.map(|file| modules.join(module).join(file)));
     }
     let key = cache::key(&files, &[env::consts::OS, env::consts::ARCH])?;
     let built = cache::entry(&format!("control-plane/{key}"), |folder| {
@@ -62,7 +62,12 @@ pub fn build(workspace: &Path) -> Result<Binaries> {
         fs::create_dir(&bin).context("creating the folder for the executables")?;
         talk::note("  building etcd, kwok and Kubernetes from source: minutes, once per machine");
         for module in MODULES {
-            compile(&go, &modules.join(module), &bin.join(module), &kubernetes)?;
+            go::build(
+                &go,
+                &modules.join(module),
+                &bin.join(module),
+                &linker_flags(&kubernetes),
+            )?;
         }
         for name in KUBERNETES {
             std::os::unix::fs::symlink("kubernetes", bin.join(name))
@@ -79,24 +84,6 @@ pub fn build(workspace: &Path) -> Result<Binaries> {
     })
 }
 
-fn compile(go: &Path, module: &Path, output: &Path, kubernetes: &str) -> Result<()> {
-    let name = module.file_name().unwrap_or_default().to_string_lossy();
-    let mut build = std::process::Command::new(go);
-    build
-        .current_dir(module)
-        .args(["build", "-v", "-trimpath", "-ldflags"]);
-    build.arg(linker_flags(kubernetes)).arg("-o").arg(output).arg(".");
-    build
-        .env("CGO_ENABLED", "0")
-        .env("GOTOOLCHAIN", "local")
-        .env("GOWORK", "off");
-    build.env("GOFLAGS", "-mod=readonly -buildvcs=false");
-    // A developer's cross-compilation settings must not leak into what runs here.
-    build.env_remove("GOOS").env_remove("GOARCH");
-    talk::run_counting(&mut build, &name, "packages fetched or compiled")
-        .with_context(|| format!("building {name}"))
-}
-
 /// Without these, Kubernetes reports a placeholder for its version, and clients that look at it misbehave.
 fn linker_flags(kubernetes: &str) -> String {
     let mut numbers = kubernetes.trim_start_matches('v').split('.');
@@ -104,7 +91,7 @@ fn linker_flags(kubernetes: &str) -> String {
         numbers.next().unwrap_or_default(),
         numbers.next().unwrap_or_default(),
     );
-    let mut flags = String::from("-s -w");
+    let mut flags = String::new();
     for package in ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"] {
         for (name, value) in [
             ("gitVersion", kubernetes),

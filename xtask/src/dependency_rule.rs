@@ -10,11 +10,12 @@ use serde_json::Value;
 use crate::{talk, workspace::Workspace};
 
 /// The crates of the product from the bottom to the top: each may use those above it in this list only.
-const LAYERS: [&str; 12] = [
+const LAYERS: [&str; 13] = [
     "autoscaler-patterns",
     "autoscaler-core",
     "autoscaler-api",
     "vpsie-client",
+    "autoscaler-registry",
     "autoscaler-cluster",
     "autoscaler-policy",
     "autoscaler-cases",

@@ -40,6 +40,29 @@ pub fn command() -> Result<PathBuf> {
     Ok(go)
 }
 
+/// What a module under `tests/control-plane` consists of.
+pub const FILES: [&str; 3] = ["go.mod", "go.sum", "main.go"];
+
+/// Builds the command of a module, from what its `go.sum` pins and nothing else.
+pub fn build(go: &Path, module: &Path, output: &Path, linker_flags: &str) -> Result<()> {
+    let name = module.file_name().unwrap_or_default().to_string_lossy();
+    let mut build = Command::new(go);
+    build
+        .current_dir(module)
+        .args(["build", "-v", "-trimpath", "-ldflags"]);
+    build.arg(format!("-s -w{linker_flags}"));
+    build.arg("-o").arg(output).arg(".");
+    build
+        .env("CGO_ENABLED", "0")
+        .env("GOTOOLCHAIN", "local")
+        .env("GOWORK", "off");
+    build.env("GOFLAGS", "-mod=readonly -buildvcs=false");
+    // A developer's cross-compilation settings must not leak into what runs here.
+    build.env_remove("GOOS").env_remove("GOARCH");
+    talk::run_counting(&mut build, &name, "packages fetched or compiled")
+        .with_context(|| format!("building {name}"))
+}
+
 fn candidates() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut candidates: Vec<PathBuf> = env::split_paths(&path).map(|folder| folder.join("go")).collect();

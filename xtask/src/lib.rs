@@ -9,6 +9,7 @@ pub mod go;
 pub mod node;
 pub mod policies;
 pub mod python;
+pub mod registry;
 pub mod rivals;
 pub mod talk;
 pub mod verify;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{control_plane, deny, dependency_rule, policies, talk, workspace::Workspace};
+use crate::{control_plane, deny, dependency_rule, policies, registry, talk, workspace::Workspace};
 
 /// The package with the tests that need the real control plane.
 const END_TO_END: &str = "autoscaler-tests";
@@ -33,12 +33,13 @@ const STEPS: [(&str, &str, Check); 7] = [
     ("lint", "no warning from the compiler or from clippy", lint),
     (
         "control-plane",
-        "etcd, Kubernetes and kwok are built",
+        "etcd, Kubernetes, kwok and a container registry are built",
         |workspace, options| {
             if options.skip_e2e {
                 Ok(())
             } else {
-                control_plane::build(&workspace.root).map(drop)
+                control_plane::build(&workspace.root)?;
+                registry::build(&workspace.root).map(drop)
             }
         },
     ),

@@ -196,6 +196,11 @@ pub struct OciSource {
     #[x_kube(validation = Rule::new("self.matches('^[^@ ]+@sha256:[0-9a-f]{64}$')")
         .message("image must name a digest: registry.example/policy@sha256:<64 hexadecimal digits>"))]
     pub image: String,
+    /// Secret in kube-system with credentials for the registry, of type kubernetes.io/dockerconfigjson. The controller
+    /// may read `vpsie-policy-pull`; another name needs a Role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub pull_secret: Option<String>,
 }
 
 /// A file behind an address.

@@ -37,6 +37,7 @@ pub(crate) struct Cluster {
     pub(crate) pods: Vec<Pod>,
     /// Pod templates of DaemonSets.
     pub(crate) daemons: Vec<Pod>,
+    pub(crate) replica_sets: Vec<ReplicaSet>,
     pub(crate) budgets: Vec<Budget>,
     pub(crate) claims: Vec<Claim>,
     pub(crate) persistent_volumes: Vec<PersistentVolume>,
@@ -45,6 +46,8 @@ pub(crate) struct Cluster {
     pub(crate) reserved: Sizes,
     pub(crate) max_nodes: Option<u32>,
     pub(crate) removal_budget: Option<u32>,
+    /// Of the decision.
+    pub(crate) seed: Option<u64>,
 }
 
 /// CPU and the like.
@@ -53,6 +56,17 @@ pub(crate) struct Cluster {
 pub(crate) struct Sizes {
     pub(crate) cpu: Option<Amount>,
     pub(crate) memory: Option<Amount>,
+}
+
+/// How many pods the controller of that name wants.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ReplicaSet {
+    pub(crate) name: String,
+    pub(crate) replicas: i32,
+    /// Whether it fails to make them.
+    #[serde(default)]
+    pub(crate) failing: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -110,6 +124,8 @@ pub(crate) struct Group {
     pub(crate) annotations: Map,
     #[serde(default)]
     pub(crate) taints: Vec<String>,
+    /// As the NodeGroup says it.
+    pub(crate) headroom: Option<serde_json::Value>,
     /// Whether it may grow and shrink.
     pub(crate) grows: Option<bool>,
     pub(crate) shrinks: Option<bool>,

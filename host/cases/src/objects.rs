@@ -1,6 +1,6 @@
 //! The shorthand as Kubernetes objects, with what a case leaves open filled in.
 
-use crate::format::{Budget, Container, Group, Map, Node, Pod};
+use crate::format::{Budget, Container, Group, Map, Node, Pod, ReplicaSet};
 use crate::quantities::Amount;
 use crate::terms;
 use anyhow::{Context, Result};
@@ -125,6 +125,9 @@ pub(crate) fn group(group: &Group, offerings: &[String]) -> Result<Value> {
         "preferredInstanceType": group.preferred, "allowMixedInstances": group.mixed,
         "labels": group.labels, "taints": texts(&group.taints, terms::taint)?,
     });
+    if let Some(headroom) = &group.headroom {
+        spec["headroom"] = headroom.clone();
+    }
     if let Some(grows) = group.grows {
         spec["scaleUpPolicy"] = json!({"enabled": grows});
     }
@@ -168,6 +171,16 @@ pub(crate) fn daemon_set(pod: &Pod) -> Result<Value> {
             "template": {"metadata": {"labels": pod.labels}, "spec": pod_spec(pod)?},
         },
     }))
+}
+
+/// A ReplicaSet, as far as its pods are concerned.
+pub(crate) fn replica_set(set: &ReplicaSet) -> Value {
+    let failing = json!([{"type": "ReplicaFailure", "status": "True"}]);
+    json!({
+        "metadata": {"name": set.name, "namespace": NAMESPACE},
+        "spec": {"replicas": set.replicas, "selector": {}},
+        "status": {"replicas": 0, "conditions": set.failing.then_some(failing)},
+    })
 }
 
 /// A Pod under this name.

@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 const NODE: [&str; 3] = ["4", "16Gi", "100Gi"];
 /// Removals per loop where a case sets no limit.
 const REMOVAL_BUDGET: u32 = 100;
+/// Seed of a decision where a case names none.
+const SEED: u64 = 7;
 
 /// A cluster with the names that its case uses.
 pub(crate) struct Scene {
@@ -43,8 +45,13 @@ impl Scene {
             builder.node(node)?;
         }
         clock.store(NOW, Ordering::Relaxed);
-        let names = builder.pods()?;
+        let mut names = builder.pods()?;
         let snapshot = Arc::new(index.snapshot(&builder.inputs()?));
+        let spares = snapshot.pods.iter().filter(|pod| !pod.exists());
+        names.extend(spares.filter_map(|pod| {
+            let owner = pod.owner.as_deref()?;
+            Some((pod.key.clone(), owner.rsplit('/').next()?.to_owned()))
+        }));
         Ok(Self { snapshot, names })
     }
 
@@ -141,6 +148,10 @@ impl Builder<'_> {
             let value = objects::daemon_set(pod)?;
             self.index.apply(&Change::DaemonSet(Arc::new(object(value)?)));
         }
+        for set in &self.cluster.replica_sets {
+            let value = objects::replica_set(set);
+            self.index.apply(&Change::ReplicaSet(Arc::new(object(value)?)));
+        }
         Ok(())
     }
 
@@ -222,7 +233,7 @@ impl Builder<'_> {
         let cluster = self.cluster;
         let mut inputs = Inputs {
             now_ms: NOW * 1000,
-            seed: 7,
+            seed: cluster.seed.unwrap_or(SEED),
             max_cluster_nodes: cluster.max_nodes,
             removal_budget: cluster.removal_budget.unwrap_or(REMOVAL_BUDGET),
             ..Inputs::default()

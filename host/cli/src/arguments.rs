@@ -1,5 +1,11 @@
 //! The command line as types.
 
+mod distribution;
+mod fuzz;
+
+pub(crate) use distribution::{PolicyPull, PolicyPush, RegistryOptions};
+pub(crate) use fuzz::PolicyFuzz;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +28,8 @@ pub(crate) enum Command {
     Run(Box<Run>),
     /// Run the whole system in memory, tell the story, and sum up.
     Demo(Demo),
+    /// Play a scenario from a file in memory, once for each policy that is to be compared.
+    Simulate(Simulate),
     /// Run a fake VPSie, to try the controller without an account.
     FakeVpsie(FakeVpsie),
     /// Tell what the controller knows of a pod, a node or a node group, and what keeps it as it is.
@@ -166,6 +174,28 @@ pub(crate) struct Demo {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// What is there and what happens when, as YAML or JSON; see docs/simulate.md.
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenario: PathBuf,
+    /// A component to compare with, and a JSON file with its configuration; may be repeated.
+    #[arg(long = "policy", value_name = "FILE.wasm[,CONFIG.json]")]
+    pub(crate) policies: Vec<String>,
+    /// The same seed gives the same report, measured durations aside.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Write the report as a page to this file, with pictures of what happened over time.
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// Print the report as one JSON object, with every look at the cluster.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also log what the controllers log, at this level, to standard error.
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct FakeVpsie {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0", value_parser = listen_address)]
@@ -262,6 +292,12 @@ pub(crate) enum Policy {
     Replay(PolicyReplay),
     /// Measure how long a policy takes, and how much of its limits.
     Bench(PolicyBench),
+    /// Throw made-up clusters at a policy, and keep what breaks it.
+    Fuzz(PolicyFuzz),
+    /// Push a component to an OCI registry.
+    Push(PolicyPush),
+    /// Pull a component from an OCI registry.
+    Pull(PolicyPull),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -377,6 +413,9 @@ pub(crate) struct PolicyTest {
     pub(crate) cases: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) desk: DeskOptions,
+    /// Build the project first, as `policy build` does, and load it once for both.
+    #[arg(long, conflicts_with = "policy")]
+    pub(crate) build: bool,
     /// Write expect.yaml of each folder as things are now, and keep its invariants.
     #[arg(long)]
     pub(crate) bless: bool,
@@ -534,6 +573,11 @@ mod tests {
             &["explain", "pod/shop/web"],
             &["explain", "service/web"],
             &["policy", "replay"],
+            &["policy", "push", "x.wasm"],
+            &["policy", "push", "x.wasm", "r.example/x", "--username", "ann"],
+            &["policy", "pull", "r.example/x", "--password-stdin"],
+            &["policy", "fuzz", "--runs", "0"],
+            &["policy", "fuzz", "--runs", "5", "--seconds", "5"],
             &["policy", "new", "x", "--lang", "cobol"],
             &["policy", "run", "x", "--memory-mib", "257"],
             &["fit"],

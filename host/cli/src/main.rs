@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(options) => commands::run::run(options),
         Command::Demo(options) => commands::demo::run(&options),
+        Command::Simulate(options) => commands::simulate::run(&options),
         Command::FakeVpsie(options) => commands::fake_vpsie::run(&options),
         Command::Explain(options) => commands::explain::run(&options),
         Command::Fit(options) => commands::fit::run(&options),

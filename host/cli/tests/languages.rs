@@ -1,115 +1,183 @@
-//! The same two policies in Rust, Python and JavaScript: projects as `policy new` makes them, built by the tools of
-//! their languages, judged by the same cases. The projects in Rust are built by the tutorial.
+//! The same policies in Rust, Python and JavaScript: projects as `policy new` makes them, built by the tools of their
+//! languages, judged by the same cases.
 //!
-//! A component with an interpreter in it takes a compiler without optimisation a minute, and it is compiled a dozen
-//! times here: `cargo test --release --test languages`.
+//! A component with an interpreter in it takes ten seconds and more to compile: each is compiled once.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use xtask::wasm_target::Toolchain;
+use xtask::workspace::Workspace;
 use xtask::{node, python};
 
 const COMPONENTIZE_PY: &str = "0.25.1";
 const COMPONENTIZE_JS: &str = "0.23.0";
+/// Where cargo builds the projects of these tests: what they depend on is built once for all.
+const PROJECTS: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/projects");
 
-/// Runs `policy …` in a folder, and returns what it prints.
-fn policy(folder: &Path, arguments: &[&str], environment: &[(&str, OsString)]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_vpsie-autoscaler"))
-        .arg("policy")
-        .args(arguments)
-        .current_dir(folder)
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .output()
-        .unwrap();
+/// A kind of policy with a second case of its project, and a configuration that it refuses.
+struct Kind {
+    name: &'static str,
+    config: &'static str,
+    expect: &'static str,
+    refused: &'static str,
+    complaint: &'static str,
+}
+
+const SCALE_UP: Kind = Kind {
+    name: "scale-up",
+    config: "scale-up: {minPods: 4}",
+    expect: "demand: {}\nrejected: {shop: TooFew, huge: TooFew}\n",
+    refused: "scale-up: {minPodz: 1}",
+    complaint: "/minPodz: unknown field",
+};
+const NODE_SELECTION: Kind = Kind {
+    name: "node-selection",
+    config: "node-selection: {maxNodes: 1}",
+    expect: "purchases: {web/small: 1}\nleft: {shop: 3}\n",
+    refused: "node-selection: {maxNodez: 1}",
+    complaint: "/maxNodez: unknown field",
+};
+const REBALANCE: Kind = Kind {
+    name: "rebalance",
+    config: "rebalance: {idleSeconds: 30}",
+    expect: "removals: {batches: [[fresh, idle]]}\n",
+    refused: "rebalance: {idleSecondz: 1}",
+    complaint: "/idleSecondz: unknown field",
+};
+
+/// Runs `policy …` in a folder, and returns whether it succeeds and what it prints.
+fn policy(folder: &Path, arguments: &[&str], prepare: &dyn Fn(&mut Command)) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vpsie-autoscaler"));
+    command.arg("policy").args(arguments).current_dir(folder);
+    prepare(&mut command);
+    let output = command.output().unwrap();
     let text = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(output.status.success(), "{arguments:?}:\n{text}");
-    text
+    (output.status.success(), text)
 }
 
-/// Cases beyond the first one, by kind: configuration, and what must come of it.
-fn more_cases(project: &Path, kind: &str) {
-    let (config, expect) = match kind {
-        "scale-up" => (
-            "scale-up: {minPods: 4}",
-            "demand: {}\nrejected: {shop: TooFew, huge: TooFew}\n",
-        ),
-        _ => (
-            "node-selection: {maxNodes: 1}",
-            "purchases: {web/small: 1}\nleft: {shop: 3}\n",
-        ),
-    };
-    let case = project.join("cases/configured");
-    std::fs::create_dir_all(&case).unwrap();
-    std::fs::copy(
-        project.join("cases/first/snapshot.yaml"),
-        case.join("snapshot.yaml"),
-    )
-    .unwrap();
-    std::fs::write(case.join("config.yaml"), config).unwrap();
-    std::fs::write(case.join("expect.yaml"), expect).unwrap();
-}
-
-fn passes(lang: &str, environment: &[(&str, OsString)], limits: &[&str]) {
-    for kind in ["scale-up", "node-selection"] {
-        let folder = tempfile::tempdir().unwrap();
-        policy(
-            folder.path(),
-            &["new", "mine", "--lang", lang, "--kind", kind],
-            &[],
-        );
-        let project = folder.path().join("mine");
+/// A project as it is made, with two cases more. Always in the same place, so that it replaces the last run's.
+fn project(lang: &str, kind: &Kind) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("languages")
+        .join(lang);
+    let name = format!("my-{}", kind.name);
+    let project = folder.join(&name);
+    if project.exists() {
+        std::fs::remove_dir_all(&project).unwrap();
+    }
+    std::fs::create_dir_all(&folder).unwrap();
+    let made = policy(
+        &folder,
+        &["new", &name, "--lang", lang, "--kind", kind.name],
+        &|_| {},
+    );
+    assert!(made.0, "{}", made.1);
+    if lang != "rust" {
         // What an interpreter takes is its own matter.
         let expect = project.join("cases/first/expect.yaml");
         let text = std::fs::read_to_string(&expect).unwrap();
         std::fs::write(&expect, text.replace("maxFuel: 1000000", "maxFuel: 1000000000")).unwrap();
-        more_cases(&project, kind);
-        policy(&project, &["build"], environment);
-        let text = policy(&project, &[&["test"], limits].concat(), &[]);
-        assert!(text.contains("2 cases, 0 fail"), "{text}");
-        let complaint = Command::new(env!("CARGO_BIN_EXE_vpsie-autoscaler"))
-            .args([
-                "policy",
-                "check",
-                "target/policy.wasm",
-                "--config",
-                r#"{"minPodz": 1}"#,
-            ])
-            .current_dir(&project)
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&complaint.stdout).into_owned();
-        assert!(text.contains("/minPodz: unknown field"), "{text}");
+    }
+    for (name, config, expect) in [
+        ("configured", kind.config, kind.expect),
+        ("refused", kind.refused, kind.expect),
+    ] {
+        let case = project.join("cases").join(name);
+        std::fs::create_dir_all(&case).unwrap();
+        std::fs::copy(
+            project.join("cases/first/snapshot.yaml"),
+            case.join("snapshot.yaml"),
+        )
+        .unwrap();
+        std::fs::write(case.join("config.yaml"), config).unwrap();
+        std::fs::write(case.join("expect.yaml"), expect).unwrap();
+    }
+    project
+}
+
+/// Builds the project, and sees the two cases hold and the configuration refused.
+fn passes(lang: &str, kind: &Kind, prepare: &dyn Fn(&mut Command)) -> PathBuf {
+    let project = project(lang, kind);
+    let (_, text) = policy(&project, &["test", "--build"], prepare);
+    for said in [
+        "ok    cases/first (",
+        "ok    cases/configured (",
+        "FAIL  cases/refused\n",
+        kind.complaint,
+        "3 cases, 1 fail",
+    ] {
+        assert!(
+            text.contains(said),
+            "{lang} {}: no {said:?} in\n{text}",
+            kind.name
+        );
+    }
+    project
+}
+
+#[test]
+fn in_rust() {
+    let toolchain = Toolchain::get(&Workspace::find().unwrap()).unwrap();
+    let prepare = |command: &mut Command| {
+        command
+            .env("CARGO_TARGET_DIR", PROJECTS)
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_MANIFEST_DIR");
+        toolchain.apply(command);
+    };
+    for kind in [SCALE_UP, NODE_SELECTION, REBALANCE] {
+        let project = passes("rust", &kind, &prepare);
+        let (good, text) = policy(&project, &["check", "target/policy.wasm"], &|_| {});
+        assert!(good && text.contains(kind.name), "{text}");
     }
 }
 
-fn in_path(folder: &Path) -> OsString {
-    let mut path = folder.as_os_str().to_owned();
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap_or_default());
-    path
-}
-
 #[test]
-#[cfg_attr(debug_assertions, ignore = "minutes in a debug build")]
 fn in_python() {
     let tools = python::package("componentize-py", COMPONENTIZE_PY).unwrap();
-    let environment = [
-        ("PATH", in_path(&tools.join("bin"))),
-        ("PYTHONPATH", tools.into_os_string()),
-    ];
-    passes("python", &environment, &[]);
+    let mut path = tools.join("bin").into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    let prepare = |command: &mut Command| {
+        command.env("PATH", &path).env("PYTHONPATH", &tools);
+    };
+    for kind in [SCALE_UP, NODE_SELECTION] {
+        passes("python", &kind, &prepare);
+    }
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "minutes in a debug build")]
 fn in_javascript() {
-    let modules = node::package("@bytecodealliance/componentize-js", COMPONENTIZE_JS).unwrap();
-    let environment = [("PATH", in_path(&modules.join(".bin")))];
-    passes("javascript", &environment, &[]);
+    let tools = node::package("@bytecodealliance/componentize-js", COMPONENTIZE_JS).unwrap();
+    let prepare = |command: &mut Command| {
+        command.env("PATH", &tools.path);
+    };
+    for kind in [SCALE_UP, NODE_SELECTION] {
+        passes("javascript", &kind, &prepare);
+    }
+}
+
+#[test]
+fn a_language_without_a_beginning_of_a_kind_says_which_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    for lang in ["python", "javascript"] {
+        let (good, text) = policy(
+            folder.path(),
+            &["new", "mine", "--lang", lang, "--kind", "rebalance"],
+            &|_| {},
+        );
+        assert!(!good);
+        assert!(
+            text.contains("--kind rebalance")
+                && text.contains("scale-up, node-selection")
+                && text.contains("--lang rust"),
+            "{text}"
+        );
+    }
 }

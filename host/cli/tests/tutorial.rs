@@ -6,6 +6,9 @@ use std::process::Command;
 use xtask::wasm_target::Toolchain;
 use xtask::workspace::Workspace;
 
+/// Where cargo builds the projects of these tests: what they depend on is built once for all.
+const PROJECTS: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/projects");
+
 /// The blocks of a page that are marked as shell.
 fn blocks(page: &str) -> Vec<String> {
     let mut blocks = Vec::new();
@@ -42,7 +45,7 @@ fn the_tutorial_does_what_it_says() {
         .args(["-euc", &blocks.concat()])
         .current_dir(folder.path())
         .env("PATH", path)
-        .env_remove("CARGO_TARGET_DIR")
+        .env("CARGO_TARGET_DIR", PROJECTS)
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_MANIFEST_DIR");
     // What rustup gives to everyone else.

@@ -6,7 +6,7 @@ use crate::index::{Index, ObjectKey};
 use crate::lean;
 use autoscaler_api::{AutoscalerConfig, NodeGroup, Rebalance, ScalingPolicy, VPSieNode};
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{DaemonSet, ReplicaSet};
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -33,6 +33,7 @@ pub enum Kind {
     Namespace,
     Budget,
     DaemonSet,
+    ReplicaSet,
     Claim,
     Volume,
     StorageClass,
@@ -56,6 +57,7 @@ pub enum Change {
     Namespace(Arc<Namespace>),
     Budget(Arc<PodDisruptionBudget>),
     DaemonSet(Arc<DaemonSet>),
+    ReplicaSet(Arc<ReplicaSet>),
     Claim(Arc<PersistentVolumeClaim>),
     Volume(Arc<PersistentVolume>),
     StorageClass(Arc<StorageClass>),
@@ -165,6 +167,9 @@ impl Feed {
         });
         self.watch::<DaemonSet>(client, Kind::DaemonSet, every(), shutdown, |object| {
             Change::DaemonSet(Arc::new(object))
+        });
+        self.watch::<ReplicaSet>(client, Kind::ReplicaSet, every(), shutdown, |object| {
+            Change::ReplicaSet(Arc::new(object))
         });
         self.watch::<PersistentVolumeClaim>(client, Kind::Claim, every(), shutdown, |object| {
             Change::Claim(Arc::new(object))

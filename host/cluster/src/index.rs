@@ -3,6 +3,7 @@
 mod attached;
 mod classes;
 mod dependents;
+mod makers;
 mod pods;
 
 use crate::convert::{Surroundings, attach_limits, drain_rules, is_ready, protection, surges, taints_of};
@@ -16,6 +17,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
+use makers::{MakerKey, Makers};
 use parking_lot::{RwLock, RwLockReadGuard};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -95,6 +97,7 @@ pub(crate) struct State {
     pub(crate) classes: Classes,
     pub(crate) budgets: BTreeMap<ObjectKey, Arc<PodDisruptionBudget>>,
     pub(crate) daemon_sets: BTreeMap<ObjectKey, Arc<DaemonSet>>,
+    pub(crate) makers: Makers,
     pub(crate) node_groups: BTreeMap<ObjectKey, Arc<NodeGroup>>,
     pub(crate) vpsie_nodes: BTreeMap<ObjectKey, Arc<VPSieNode>>,
     /// Which VPSieNode is behind a Node, by the Node's name.
@@ -147,6 +150,12 @@ impl Index {
     /// All node groups by namespace and name.
     pub fn node_groups(&self) -> Vec<Arc<NodeGroup>> {
         self.read().node_groups.values().cloned().collect()
+    }
+
+    /// Whether a group keeps room free for pods that are not there.
+    pub fn keeps_headroom(&self) -> bool {
+        let groups = &self.read().node_groups;
+        groups.values().any(|group| group.spec.headroom.is_some())
     }
 
     pub fn vpsie_node(&self, key: &ObjectKey) -> Option<Arc<VPSieNode>> {
@@ -315,6 +324,11 @@ impl State {
             }
             Change::Budget(object) => insert(&mut self.budgets, object),
             Change::DaemonSet(object) => insert(&mut self.daemon_sets, object),
+            Change::ReplicaSet(object) => {
+                let namespace = object.namespace().unwrap_or_default();
+                self.makers
+                    .want(&namespace, &object.name_any(), makers::wanted(object));
+            }
             Change::NodeGroup(object) => insert(&mut self.node_groups, object),
             Change::VPSieNode(object) => {
                 if let Some(node) = object.node_name() {
@@ -372,6 +386,7 @@ impl State {
             Kind::RuntimeClass => drop(self.around.runtimes.remove(&key.name)),
             Kind::Budget => drop(self.budgets.remove(key)),
             Kind::DaemonSet => drop(self.daemon_sets.remove(key)),
+            Kind::ReplicaSet => self.makers.want(&key.namespace, &key.name, 0),
             Kind::NodeGroup => drop(self.node_groups.remove(key)),
             Kind::VPSieNode => {
                 if let Some(node) = self

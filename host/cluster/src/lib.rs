@@ -25,3 +25,4 @@ pub use feed::{Change, Feed, Kind, Listener, Pauses};
 pub use fit::Fit;
 pub use index::{Index, ObjectKey};
 pub use inputs::{Inputs, Offering, TemplateHealth, View};
+pub use snapshot::spare_owner;

@@ -3,10 +3,12 @@
 //! It costs one small value per node, per class and per pod that waits. What runs on a node, its labels and the classes
 //! are shared with the index, which copies them before it changes them.
 
+mod coming;
 mod fleet;
 mod nodes;
 mod passing;
 mod pods;
+mod spare;
 mod templates;
 
 use crate::convert::{drain_rules, label_selector};
@@ -20,6 +22,7 @@ use autoscaler_core::model::{
 use fleet::{Fleet, Tally};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
+pub use spare::spare_owner;
 use std::collections::BTreeMap;
 
 /// `scaleDownPolicy.cpuThreshold` and `.memoryThreshold` of a group, in percent, as rebalance policies see them.
@@ -46,6 +49,8 @@ struct Builder<'a> {
     daemons: Vec<PodClass>,
     /// By template: which of them run on a new node.
     starters: Vec<Vec<usize>>,
+    /// What groups keep free.
+    spares: Vec<spare::Spare>,
 }
 
 impl<'a> Builder<'a> {
@@ -68,6 +73,7 @@ impl<'a> Builder<'a> {
             template_ids: BTreeMap::new(),
             daemons: Vec::new(),
             starters: Vec::new(),
+            spares: Vec::new(),
         }
     }
 
@@ -77,6 +83,8 @@ impl<'a> Builder<'a> {
         self.nodes();
         self.classes();
         self.pods();
+        self.coming();
+        self.spare_pods();
         self.budgets();
         self.given_up();
         self.snapshot
@@ -94,6 +102,7 @@ impl<'a> Builder<'a> {
             let group = self.group(key, object);
             self.snapshot.groups.push(group);
             self.templates(id, key, object);
+            self.spare(id, key, object);
         }
     }
 

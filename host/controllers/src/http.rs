@@ -113,10 +113,16 @@ async fn decisions(State(health): State<Health>) -> Response {
 
 /// One of them, as `policy replay` reads it.
 async fn decision(State(health): State<Health>, Path(name): Path<String>) -> Response {
+    let kept = health.records.is_on();
     let name = name.strip_suffix(".json.gz").unwrap_or(&name).to_owned();
     let read = tokio::task::spawn_blocking(move || health.records.get(&name)).await;
     match read.map_err(std::io::Error::other).and_then(|read| read) {
         Ok(Some(bytes)) => ([(CONTENT_TYPE, "application/gzip")], bytes).into_response(),
+        Ok(None) if !kept => (
+            StatusCode::NOT_FOUND,
+            "no records are kept: --records-size is 0\n",
+        )
+            .into_response(),
         Ok(None) => (
             StatusCode::NOT_FOUND,
             "there is no such record, or no longer; /decisions lists them\n",
@@ -183,18 +189,89 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use autoscaler_core::model::Snapshot;
+    use autoscaler_policy::record::{Record, Ring, Subject as Decided, decode};
     use axum::body::Body;
     use axum::http::Request;
     use http_body_util::BodyExt;
     use std::sync::atomic::{AtomicBool, Ordering};
     use tower::ServiceExt;
 
-    async fn ask(router: &Router, path: &str) -> (StatusCode, String) {
+    async fn bytes(router: &Router, path: &str) -> (StatusCode, Vec<u8>) {
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = router.clone().oneshot(request).await.unwrap();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+        (status, body.to_vec())
+    }
+
+    async fn ask(router: &Router, path: &str) -> (StatusCode, String) {
+        let (status, body) = bytes(router, path).await;
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn decisions_are_listed_and_had_one_by_one() {
+        let records = Records::keep_in(Ring::in_memory(1 << 20)).unwrap();
+        for now_ms in [1_000, 2_000] {
+            let snapshot = Snapshot {
+                now_ms,
+                ..Snapshot::default()
+            };
+            let mut record = Record::blank(Arc::new(snapshot), Decided::Growth);
+            record.outcome.created = vec![format!("default/node-{now_ms}")];
+            records.keep(record);
+        }
+        records.flush();
+        let health = |records| Health {
+            metrics: Arc::new(Metrics::new()),
+            vpsie: crate::testing::unreachable_vpsie(),
+            records: Arc::new(records),
+            synced: Arc::new(|| true),
+        };
+        let none = router(health(Records::off()));
+        let router = router(health(records));
+        let (status, text) = ask(&router, "/decisions").await;
+        let list: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let names: Vec<&str> = list.iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(
+            names,
+            ["000000000001000-000001-growth", "000000000002000-000002-growth"]
+        );
+        for (entry, (name, now_ms)) in list.iter().zip(names.iter().zip([1_000, 2_000])) {
+            // With the ending of its file or without, as people copy it.
+            for ending in ["", ".json.gz"] {
+                let (status, packed) = bytes(&router, &format!("/decisions/{name}{ending}")).await;
+                assert_eq!(
+                    (status, packed.len() as u64),
+                    (StatusCode::OK, entry["bytes"].as_u64().unwrap())
+                );
+                let record = decode(&packed).unwrap();
+                assert_eq!(record.snapshot.now_ms, now_ms);
+                assert_eq!(record.outcome.created, [format!("default/node-{now_ms}")]);
+            }
+        }
+        for bad in [
+            "0",
+            "1",
+            "-1",
+            "000000000001000-000001-removal",
+            "..%2f..%2fetc%2fpasswd",
+            "%00",
+        ] {
+            let (status, text) = ask(&router, &format!("/decisions/{bad}")).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{bad}");
+            assert_eq!(
+                text, "there is no such record, or no longer; /decisions lists them\n",
+                "{bad}"
+            );
+        }
+        // Where nobody keeps records, that is said.
+        assert_eq!(ask(&none, "/decisions").await, (StatusCode::OK, "[]".to_owned()));
+        let (status, text) = ask(&none, "/decisions/0").await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert_eq!(text, "no records are kept: --records-size is 0\n");
     }
 
     #[tokio::test]

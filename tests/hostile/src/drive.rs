@@ -156,6 +156,7 @@ fn inputs() -> Inputs {
         .into(),
         reserved: Resources::cpu_memory(i64::MAX, -1),
         removal_budget: u32::MAX,
+        may_replace: true,
         ..Inputs::default()
     }
 }

@@ -2,8 +2,10 @@
 
 use crate::values::Dice;
 use arbitrary::Result;
-use autoscaler_core::decision::{Action, Checked, MAX_NODES_PER_PLAN, Plan, Reason};
-use autoscaler_core::model::{Health, Movability, Node, NodeId, NodeState, Snapshot};
+use autoscaler_core::decision::{
+    Action, Addition, Checked, MAX_NODES_PER_PLAN, Plan, Reason, Replacement, ReplacementKind,
+};
+use autoscaler_core::model::{Health, Movability, Node, NodeId, NodeState, Resources, Snapshot};
 use std::collections::BTreeSet;
 
 const MOST_ACTIONS: usize = 8;
@@ -39,6 +41,13 @@ pub(crate) fn purchases(dice: &mut Dice<'_>) -> Result<Vec<Action>> {
 pub(crate) fn removals(dice: &mut Dice<'_>) -> Result<Vec<Action>> {
     let count = dice.count(MOST_ACTIONS)?;
     let remove = |_| {
+        if dice.one_in(3)? {
+            return Ok(Action::Replace {
+                replacement: replacement(dice)?,
+                batch: number(dice)?,
+                reason: reason(),
+            });
+        }
         Ok(Action::Remove {
             node: number(dice)?,
             batch: number(dice)?,
@@ -46,6 +55,29 @@ pub(crate) fn removals(dice: &mut Dice<'_>) -> Result<Vec<Action>> {
         })
     };
     (0..count).map(remove).collect()
+}
+
+fn replacement(dice: &mut Dice<'_>) -> Result<Replacement> {
+    const KINDS: [ReplacementKind; 5] = [
+        ReplacementKind::Cheaper,
+        ReplacementKind::Consolidate,
+        ReplacementKind::Drift,
+        ReplacementKind::Expire,
+        ReplacementKind::Repair,
+    ];
+    let (going, coming) = (dice.count(2)?, dice.count(2)?);
+    Ok(Replacement {
+        nodes: (0..going).map(|_| number(dice)).collect::<Result<_>>()?,
+        additions: (0..coming)
+            .map(|_| {
+                Ok(Addition {
+                    template: number(dice)?,
+                    count: number(dice)?,
+                })
+            })
+            .collect::<Result<_>>()?,
+        kind: KINDS[dice.count(KINDS.len() - 1)?],
+    })
 }
 
 /// What must hold of every checked plan, whoever proposed it. It is counted here anew, by simpler rules than the
@@ -61,7 +93,9 @@ pub fn within_limits(snapshot: &Snapshot, plan: &Plan<Checked>) {
         .map(|group| i128::from(group.current))
         .collect();
     let before: i128 = sizes.iter().sum();
-    let (mut removed, mut bought) = (BTreeSet::new(), 0);
+    let (mut removed, mut bought, mut operations) = (BTreeSet::new(), 0, 0_usize);
+    // What may hold pods that move: nodes that come for those that go.
+    let mut coming: Vec<&Resources> = Vec::new();
     for action in plan.actions() {
         match action {
             Action::Buy {
@@ -89,8 +123,59 @@ pub fn within_limits(snapshot: &Snapshot, plan: &Plan<Checked>) {
                     assert!(!rests, "an offering that rests");
                 }
             }
-            Action::Replace { .. } => panic!("a replacement that nobody proposed"),
+            Action::Replace { replacement, .. } => {
+                operations += 1;
+                assert!(snapshot.may_replace, "a replacement where none may be");
+                let going = &replacement.nodes;
+                let groups: BTreeSet<_> = going
+                    .iter()
+                    .map(|node| snapshot.nodes[*node as usize].group)
+                    .collect();
+                assert!(
+                    !groups.is_empty() && !groups.contains(&None),
+                    "nodes that are not ours"
+                );
+                for addition in &replacement.additions {
+                    let template = &snapshot.templates[addition.template as usize];
+                    let group = &snapshot.groups[template.group as usize];
+                    assert!(
+                        groups.contains(&Some(template.group)),
+                        "a new node for another group"
+                    );
+                    assert!(group.held.is_none(), "a group that is held");
+                    let rests = template
+                        .backoff_until_ms
+                        .is_some_and(|until| until > snapshot.now_ms);
+                    assert!(!rests, "an offering that rests");
+                    sizes[template.group as usize] += i128::from(addition.count);
+                    bought += i128::from(addition.count);
+                    coming.push(&template.allocatable);
+                }
+                // The new ones come first.
+                for group in groups.iter().flatten() {
+                    let (size, group) = (sizes[*group as usize], &snapshot.groups[*group as usize]);
+                    assert!(
+                        size <= i128::from(group.max.max(group.current)),
+                        "a group beyond its maximum"
+                    );
+                }
+                for node in going {
+                    assert!(removed.insert(*node), "a node that goes twice");
+                    let node = &snapshot.nodes[*node as usize];
+                    let group = node.group.map_or(0, |group| group as usize);
+                    sizes[group] -= 1;
+                    if replacement.kind.is_for_saving() {
+                        assert!(snapshot.groups[group].may_shrink, "a group that may not shrink");
+                    }
+                    may_leave(snapshot, node);
+                }
+                for group in groups.iter().flatten() {
+                    let (size, min) = (sizes[*group as usize], snapshot.groups[*group as usize].min);
+                    assert!(size >= i128::from(min), "a group below its minimum");
+                }
+            }
             Action::Remove { node, .. } => {
+                operations += 1;
                 assert!(removed.insert(*node), "a node that goes twice");
                 let Some(group) = snapshot.nodes[*node as usize].group else {
                     panic!("a node that is not ours");
@@ -112,11 +197,11 @@ pub fn within_limits(snapshot: &Snapshot, plan: &Plan<Checked>) {
         );
     }
     assert!(
-        removed.len() <= snapshot.removal_budget as usize,
+        operations <= snapshot.removal_budget as usize,
         "more removals than the loop has"
     );
     for node in &removed {
-        have_a_place(snapshot, &snapshot.nodes[*node as usize], &removed);
+        have_a_place(snapshot, &snapshot.nodes[*node as usize], &removed, &coming);
     }
 }
 
@@ -152,17 +237,16 @@ fn may_leave(snapshot: &Snapshot, node: &Node) {
     }
 }
 
-/// Some node that stays is large enough for each pod that has to move; what else runs there, the checker counts.
-fn have_a_place(snapshot: &Snapshot, node: &Node, removed: &BTreeSet<NodeId>) {
+/// Some node that stays or comes is large enough for each pod that has to move; what else runs there, the checker counts.
+fn have_a_place(snapshot: &Snapshot, node: &Node, removed: &BTreeSet<NodeId>, coming: &[&Resources]) {
     let moving = node.residents.iter().filter(|pod| !pod.judgement.is_ignored());
     for pod in moving {
         let wants = &snapshot.classes[snapshot.class_of(pod.class) as usize].requests;
         let mut staying = (0..)
             .zip(&snapshot.nodes)
             .filter(|(id, node)| !removed.contains(id) && node.state == NodeState::Ready);
-        let home = staying.any(|(_, node)| {
-            node.allocatable.cpu_milli >= wants.cpu_milli && node.allocatable.memory >= wants.memory
-        });
+        let holds = |room: &Resources| room.cpu_milli >= wants.cpu_milli && room.memory >= wants.memory;
+        let home = staying.any(|(_, node)| holds(&node.allocatable)) || coming.iter().any(|room| holds(room));
         assert!(home, "a pod without a place");
     }
 }

@@ -16,8 +16,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// More than any workload takes; a decision that goes on for ever is an error.
-const ROUNDS: usize = 200;
+/// More than any workload takes, even by a rule that buys one node at a time; a decision that goes on for ever is an
+/// error.
+const ROUNDS: usize = 2_000;
 
 /// A plan with the snapshot that it is for.
 #[derive(Clone, Debug)]
@@ -180,6 +181,14 @@ fn shrink(snapshot: &Arc<Snapshot>, policies: &dyn Policies) -> Result<Decided> 
         took,
         waiting: 0,
     })
+}
+
+/// One loop: which nodes go or are replaced next; none where nothing is to be done.
+///
+/// # Errors
+/// Where the policy fails or its answer is refused.
+pub fn rebalance(snapshot: &Arc<Snapshot>, policies: &dyn Policies) -> Result<Option<Plan<Checked>>> {
+    removals(&place_pending(snapshot), policies)
 }
 
 /// What goes next; none where nothing does.

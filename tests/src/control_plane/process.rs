@@ -35,7 +35,7 @@ for _ in 1 2 3 4 5; do rm -rf "$1" 2>/dev/null && exit; sleep 0.2; done
 
 /// A running child. Dropping it kills the child.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     name: String,
     guard: Child,
     log: PathBuf,
@@ -44,7 +44,7 @@ pub(super) struct Process {
 impl Process {
     /// Starts `program` with `arguments` in `folder`, which also gets its log. Nothing of the environment
     /// reaches it but what is given here: a proxy or a kubeconfig of the developer's must not.
-    pub(super) fn start(folder: &Path, program: &Path, arguments: &[String]) -> Result<Self> {
+    pub(crate) fn start(folder: &Path, program: &Path, arguments: &[String]) -> Result<Self> {
         let name = program
             .file_name()
             .unwrap_or_default()
@@ -67,7 +67,7 @@ impl Process {
     }
 
     /// Fails, with the end of its log, when the child has ended.
-    pub(super) fn check(&mut self) -> Result<()> {
+    pub(crate) fn check(&mut self) -> Result<()> {
         match self
             .guard
             .try_wait()
@@ -79,7 +79,7 @@ impl Process {
     }
 
     /// The last lines that the child logged, under its name.
-    pub(super) fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
@@ -91,7 +91,7 @@ impl Process {
     }
 
     /// Tells the guard to kill the child, without waiting for it.
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         drop(self.guard.stdin.take());
     }
 }
@@ -106,10 +106,10 @@ impl Drop for Process {
 
 /// Removes a folder when this process ends, if it is not removed before.
 #[derive(Debug)]
-pub(super) struct Janitor(Child);
+pub(crate) struct Janitor(Child);
 
 impl Janitor {
-    pub(super) fn start(folder: &Path) -> Result<Self> {
+    pub(crate) fn start(folder: &Path) -> Result<Self> {
         let mut command = shell(JANITOR);
         command.arg(folder).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Self(
@@ -136,7 +136,7 @@ fn shell(script: &str) -> Command {
 }
 
 /// A home of its own, because every one of these programs reads or writes dot files.
-pub(super) fn environment(folder: &Path) -> BTreeMap<&'static str, PathBuf> {
+pub(crate) fn environment(folder: &Path) -> BTreeMap<&'static str, PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
     BTreeMap::from([
         ("PATH", path.into()),

@@ -6,6 +6,7 @@ mod killed;
 mod main_path;
 mod rollbacks;
 mod runbooks;
+mod swap;
 mod trouble;
 mod vms;
 mod world;

@@ -1,4 +1,5 @@
-//! A fleet that has seen better days: 1 000 nodes of 20 node groups, some full, some nearly empty.
+//! A fleet that has seen better days: 1 000 nodes of 20 node groups, some full, some nearly empty; and the same fleet
+//! in a rush.
 
 use crate::cluster::{Cluster, GIB, HOSTNAME, MIB, ZONE, class, labels, price, resources, selector};
 use crate::draw::Draw;
@@ -14,6 +15,41 @@ const APPLICATIONS: u64 = 240;
 /// Every group has one size of node in three zones. Most applications may run anywhere, some in one group only;
 /// some of them spread over zones or keep their pods on different nodes.
 pub(crate) fn uneven() -> Snapshot {
+    fleet(100, in_thirds).0.snapshot
+}
+
+/// The same fleet with little room left, and as many pods that wait, of the same applications.
+pub(crate) fn crowded(waiting: usize) -> Snapshot {
+    let (mut cluster, mut draw, applications) = fleet(100, |draw| {
+        let shares = [850 + draw.below(100), 900 + draw.below(100)];
+        draw.of(&shares)
+    });
+    for _ in 0..waiting {
+        let class = draw.of(&applications);
+        cluster.pod(class, None);
+    }
+    cluster.snapshot
+}
+
+/// A fleet as uneven, with smaller pods, and so with more of them.
+pub(crate) fn small_pods() -> Snapshot {
+    fleet(64, in_thirds).0.snapshot
+}
+
+/// Small pods again, on nodes that all do their work.
+pub(crate) fn settled() -> Snapshot {
+    fleet(88, |draw| 520 + draw.below(200)).0.snapshot
+}
+
+/// A third of the nodes is nearly empty, a third half full, the rest does its work.
+fn in_thirds(draw: &mut Draw) -> u64 {
+    let shares = [draw.below(250), 300 + draw.below(300), 700 + draw.below(250)];
+    draw.of(&shares)
+}
+
+/// The nodes with their pods, and what the pods are of. What a pod asks for is so many hundredths of what is drawn for
+/// it; `share` draws what is used of a node, in thousandths.
+fn fleet(percent: i64, share: impl Fn(&mut Draw) -> u64) -> (Cluster, Draw, Vec<ClassId>) {
     let mut cluster = Cluster::new();
     let mut draw = Draw::new(42);
     let mut nodes = Vec::new();
@@ -34,24 +70,22 @@ pub(crate) fn uneven() -> Snapshot {
         nodes.extend((0..NODES_PER_GROUP).map(|at| cluster.node(templates[at % ZONES.len()])));
     }
     let applications: Vec<ClassId> = (0..APPLICATIONS)
-        .map(|number| application(number, &mut draw))
+        .map(|number| application(number, percent, &mut draw))
         .map(|class| cluster.class(class))
         .collect();
     for node in nodes {
-        // A third of the nodes is nearly empty, a third half full, the rest does its work.
-        let share = [draw.below(250), 300 + draw.below(300), 700 + draw.below(250)];
-        let share = i64::try_from(draw.of(&share)).unwrap_or(0);
+        let share = i64::try_from(share(&mut draw)).unwrap_or(0);
         fill(&mut cluster, &mut draw, node, share, &applications);
     }
-    cluster.snapshot
+    (cluster, draw, applications)
 }
 
-fn application(number: u64, draw: &mut Draw) -> PodClass {
+fn application(number: u64, percent: i64, draw: &mut Draw) -> PodClass {
     let name = format!("app-{number:03}");
     let own = [("app", name.as_str())];
     let cpu = draw.of(&[50, 100, 200, 250, 500, 1000]);
     let memory = draw.of(&[64, 128, 256, 512, 1024]) * MIB;
-    let mut class = class(cpu, memory);
+    let mut class = class(cpu * percent / 100, memory * percent / 100);
     class.labels = labels(&own);
     match number % 12 {
         0 => {

@@ -54,7 +54,7 @@ const DIVERSE: &str = "pods with spread, affinity and anti-affinity, 400 instanc
 const FILTER: &str = "nodes, running pods, waiting pods: none fits";
 
 /// All of them, in the order in which they are measured.
-pub const ALL: [Workload; 14] = [
+pub const ALL: [Workload; 15] = [
     workload("H1/1000", DIVERSE, Decision::Grow, || diverse::diverse(1_000)),
     workload("H1/5000", DIVERSE, Decision::Grow, || diverse::diverse(5_000)),
     workload("H1/10000", DIVERSE, Decision::Grow, || diverse::diverse(10_000)),
@@ -104,7 +104,32 @@ pub const ALL: [Workload; 14] = [
         Decision::Shrink,
         consolidation::uneven,
     ),
+    workload(
+        "H9/10000",
+        "1 000 nodes of 20 node groups with little room, pods of 240 applications",
+        Decision::Grow,
+        || consolidation::crowded(10_000),
+    ),
 ];
+
+/// H8's fleet with 30 000 pods, by a host that replaces nodes: many nodes can go.
+#[must_use]
+pub fn small_pods() -> Snapshot {
+    replacing(consolidation::small_pods())
+}
+
+/// The same where no node can simply go: whether there is anything better is asked of many candidates.
+#[must_use]
+pub fn settled() -> Snapshot {
+    replacing(consolidation::settled())
+}
+
+fn replacing(snapshot: Snapshot) -> Snapshot {
+    Snapshot {
+        may_replace: true,
+        ..snapshot
+    }
+}
 
 /// The workload of this id.
 #[must_use]
@@ -145,10 +170,12 @@ mod tests {
             );
         }
         assert_eq!(
-            expected.len() + 1,
+            expected.len() + 2,
             ALL.len(),
-            "all but the uneven fleet, whose pods are drawn"
+            "all but the uneven and the crowded fleet, whose pods are drawn"
         );
+        let crowded = consolidation::crowded(10_000);
+        assert_eq!((crowded.pods.len(), crowded.nodes.len()), (10_000, 1_000));
     }
 
     #[test]
@@ -169,6 +196,11 @@ mod tests {
         assert!(shares.iter().filter(|share| **share < 250).count() > 200);
         assert!(shares.iter().filter(|share| **share > 600).count() > 150);
         assert!(shares.iter().all(|share| *share <= 1000));
+
+        for fleet in [small_pods(), settled()] {
+            let running: usize = fleet.nodes.iter().map(|node| node.residents.len()).sum();
+            assert!((29_000..32_000).contains(&running), "{running}");
+        }
 
         // Nobody has to move, so an empty plan says whether the fleet as drawn is sound; that its pods may be
         // where they are is seen when all of them are bound anew.
@@ -201,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_same_snapshot_every_time() {
-        for id in ["H1/1000", "H8/1000"] {
+        for id in ["H1/1000", "H8/1000", "H9/10000"] {
             let make = find(id).unwrap().snapshot;
             assert_eq!(make(), make(), "{id}");
         }

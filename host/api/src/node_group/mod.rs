@@ -4,12 +4,14 @@
 //! wants more nodes than the load asks for sets `spec.desiredNodes`, by hand or with
 //! `kubectl scale`: it is a floor for the desired size, between `minNodes` and `maxNodes`.
 
+mod headroom;
 mod policies;
 mod status;
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+pub use headroom::Headroom;
 pub use policies::{
     CostOptimization, DistributionStrategy, DrainPolicy, MultiRegion, OptimizationStrategy, PodTreatment,
     ScaleDownPolicy, ScaleUpPolicy, SingleReplica, SpotConfig,
@@ -172,6 +174,10 @@ pub struct NodeGroupSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub taints: Option<Vec<Taint>>,
+    /// Room that is kept free for pods that are not there yet. Pods that are there come first, and no node goes that
+    /// the room needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headroom: Option<Headroom>,
     /// When the group may grow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_up_policy: Option<ScaleUpPolicy>,

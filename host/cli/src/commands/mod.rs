@@ -9,6 +9,7 @@ pub(crate) mod orphans;
 pub(crate) mod policy;
 pub(crate) mod rollback;
 pub(crate) mod run;
+pub(crate) mod simulate;
 
 use anyhow::Context;
 use kube::config::{KubeConfigOptions, Kubeconfig};

@@ -1,9 +1,10 @@
 //! Pods: those that wait one by one, those that run node by node.
 
-use super::{State, dependents};
+use super::{MakerKey, State, dependents};
 use crate::convert::{health, movability, pod_class, unschedulable_since};
 use autoscaler_core::model::{ClassKey, PodKey, Resident, Residents};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ use std::sync::Arc;
 pub(crate) struct PodEntry {
     pub(crate) class: ClassKey,
     pub(crate) place: Place,
+    /// The replica set that it counts for.
+    maker: Option<MakerKey>,
     /// Kept only where the class depends on volumes or namespaces.
     pub(super) raw: Option<Box<dependents::Raw>>,
 }
@@ -73,7 +76,13 @@ impl State {
             Some(_) => self.waiting.remove(&key),
             None => self.waiting.insert(key.clone()),
         };
-        let entry = PodEntry { class, place, raw };
+        let maker = maker(pod).map(|name| self.makers.take(&key.namespace, name));
+        let entry = PodEntry {
+            class,
+            place,
+            maker,
+            raw,
+        };
         let mut has_claims = entry.has_claims();
         let before = self.pods.insert(key.clone(), entry);
         let left = before.as_ref().and_then(|before| before.place.node());
@@ -82,6 +91,10 @@ impl State {
             has_claims |= before.has_claims();
             self.unschedulable -= usize::from(before.place.is_unschedulable());
             self.classes.release(before.class);
+            before
+                .maker
+                .into_iter()
+                .for_each(|maker| self.makers.release(maker));
         }
         if has_claims {
             for node in left.iter().chain(&now_at) {
@@ -104,6 +117,10 @@ impl State {
         self.waiting.remove(key);
         self.unschedulable -= usize::from(before.place.is_unschedulable());
         self.classes.release(before.class);
+        before
+            .maker
+            .into_iter()
+            .for_each(|maker| self.makers.release(maker));
         if let Place::Node(node) = &before.place {
             self.leave(node, key, now_ms);
             if before.has_claims() {
@@ -175,14 +192,24 @@ impl State {
     }
 }
 
+/// The controller that made a pod.
+fn controller(pod: &Pod) -> Option<&OwnerReference> {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    owners.find(|owner| owner.controller == Some(true))
+}
+
+/// The replica set that counts the pod among its own: one that is being deleted it counts no more.
+fn maker(pod: &Pod) -> Option<&str> {
+    let owner = controller(pod).filter(|_| pod.metadata.deletion_timestamp.is_none())?;
+    (owner.kind == "ReplicaSet").then_some(owner.name.as_str())
+}
+
 fn waiting(pod: &Pod) -> Waiting {
     let status = pod.status.as_ref();
     let nominated = status.and_then(|status| status.nominated_node_name.clone());
-    let mut owners = pod.metadata.owner_references.iter().flatten();
-    let owner = owners.find(|owner| owner.controller == Some(true));
     Waiting {
         uid: pod.uid().unwrap_or_default(),
-        owner: owner.map(|owner| format!("{}/{}", owner.kind, owner.name)),
+        owner: controller(pod).map(|owner| format!("{}/{}", owner.kind, owner.name)),
         unschedulable_since_ms: unschedulable_since(pod),
         nominated: nominated.filter(|name| !name.is_empty()),
     }

@@ -8,21 +8,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Builder<'_> {
-    /// The classes of all pods and of the DaemonSet pods that new nodes start with, in the order of their content.
+    /// The classes of all pods, of the DaemonSet pods that new nodes start with, and of those that room is kept for, in
+    /// the order of their content.
     pub(super) fn classes(&mut self) {
-        let starting: BTreeSet<&PodClass> = self
+        let ours: BTreeSet<&PodClass> = self
             .starters
             .iter()
             .flatten()
             .map(|at| &self.daemons[*at])
+            .chain(self.spares.iter().map(|spare| &spare.class))
             .collect();
-        let mut starting = starting.into_iter().peekable();
+        let mut ours = ours.into_iter().peekable();
         let classes = &mut self.snapshot.classes;
         self.snapshot.class_ids = vec![ClassId::MAX; self.state.classes.bound()];
         for (class, key) in self.state.classes.iter() {
-            while let Some(daemon) = starting.next_if(|daemon| *daemon <= &**class) {
-                if *daemon != **class {
-                    classes.push(Arc::new(daemon.clone()));
+            while let Some(own) = ours.next_if(|own| *own <= &**class) {
+                if *own != **class {
+                    classes.push(Arc::new(own.clone()));
                 }
             }
             self.snapshot.class_ids[key as usize] = ClassId::try_from(classes.len()).unwrap_or(ClassId::MAX);
@@ -31,7 +33,7 @@ impl Builder<'_> {
         // Numbers that nobody has any more tell nothing.
         let used = self.snapshot.class_ids.iter().rposition(|id| *id != ClassId::MAX);
         self.snapshot.class_ids.truncate(used.map_or(0, |last| last + 1));
-        classes.extend(starting.map(|daemon| Arc::new(daemon.clone())));
+        classes.extend(ours.map(|own| Arc::new(own.clone())));
         for (template, starters) in self.snapshot.templates.iter_mut().zip(&self.starters) {
             let numbers = starters.iter().filter_map(|at| {
                 let found = classes.binary_search_by(|class| (**class).cmp(&self.daemons[*at]));

@@ -1,12 +1,12 @@
 //! A node group: its room, what can be bought for it, whose policies decide, and which of its nodes are not ready.
 
 use super::{Explanation, Fact, Scene, Section, moment, price};
-use crate::scaling::speaker;
+use crate::scaling::{shadows, speaker};
 use autoscaler_api::VPSieNode;
 use autoscaler_api::vpsie_node::Phase;
-use autoscaler_cluster::ObjectKey;
+use autoscaler_cluster::{ObjectKey, spare_owner};
 use autoscaler_core::decision::Kind;
-use autoscaler_core::model::{Group, GroupId, Template};
+use autoscaler_core::model::{Group, GroupId, Pod, Template};
 use kube::ResourceExt;
 
 impl Scene<'_> {
@@ -27,6 +27,10 @@ impl Scene<'_> {
                 Section {
                     title: "Who decides".to_owned(),
                     facts: self.policies(id),
+                },
+                Section {
+                    title: "What shadows would have done".to_owned(),
+                    facts: self.shadows(id),
                 },
                 Section {
                     title: "What can be bought".to_owned(),
@@ -63,14 +67,35 @@ impl Scene<'_> {
             templates.any(|(template, refusal)| template.group == id && refusal.is_none())
         });
         let waiting: usize = waiting.map(|left| left.pods.len()).sum();
+        let mut facts = self.headroom(group);
         let last = |ms: Option<i64>| ms.map_or_else(|| "never".to_owned(), moment);
-        vec![
+        facts.extend([
             Fact::new("grow", grows),
             Fact::new("shrink", shrinks),
             Fact::new("waiting pods", format!("{waiting} would fit on a new node of it")),
             Fact::new("last scale-up", last(group.last_scale_up_ms)),
             Fact::new("last scale-down", last(group.last_scale_down_ms)),
-        ]
+        ]);
+        facts
+    }
+
+    /// How much of the room that the group keeps is there.
+    fn headroom(&self, group: &Group) -> Vec<Fact> {
+        let kept = |pod: &Pod| {
+            !pod.exists()
+                && *pod.key.namespace == *group.namespace
+                && pod.owner.as_ref() == Some(&spare_owner(&group.name))
+        };
+        let all = self.snapshot.pods.iter().filter(|pod| kept(pod)).count();
+        let left = self.placement.unplaced.iter().flat_map(|left| &left.pods);
+        let left = left
+            .filter(|pod| kept(&self.snapshot.pods[**pod as usize]))
+            .count();
+        let text = format!("{} of {all} pods of its size would find a place now", all - left);
+        (all > 0)
+            .then(|| Fact::new("headroom", text))
+            .into_iter()
+            .collect()
     }
 
     fn policies(&self, id: GroupId) -> Vec<Fact> {
@@ -81,6 +106,38 @@ impl Scene<'_> {
             Some(Fact::new(kind.as_str(), text))
         });
         deciding.collect()
+    }
+
+    /// Each shadow beside what decides, summed over the decisions that both made since this process loaded it. They are
+    /// those of all its groups: a decision is one for all of them.
+    fn shadows(&self, id: GroupId) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        for shadow in shadows(self.ctx, &self.snapshot, id) {
+            let compared = shadow.tally.comparison();
+            let (active, other) = (compared.active, compared.shadow);
+            let mut tell = |text: String| facts.push(Fact::new(shadow.name.clone(), text));
+            if compared.decisions == 0 {
+                tell("nothing was decided yet that it was asked about".to_owned());
+                continue;
+            }
+            tell(format!(
+                "{} of {} decisions otherwise, {} without an answer",
+                compared.different, compared.decisions, compared.failed
+            ));
+            tell(format!(
+                "nodes {} instead of {}, {} instead of {}, pods left waiting {} instead of {}",
+                other.nodes,
+                active.nodes,
+                price(other.hourly_micros),
+                price(active.hourly_micros),
+                other.waiting_pods,
+                active.waiting_pods
+            ));
+            if let Some(text) = compared.last_difference {
+                tell(format!("the last time: {text}"));
+            }
+        }
+        facts
     }
 
     fn offers(&self, id: GroupId) -> Vec<Fact> {

@@ -1,5 +1,5 @@
 //! Pods that are the only one of their Deployment: where the settings ask for it, the Deployment is restarted, its rollout
-//! makes the successor first, and the pod goes when that one is ready. See docs/adr/0015-single-replica-surge.md.
+//! makes the successor first, and the pod goes when that one is ready. See docs/adr/0016-single-replica-surge.md.
 
 use super::Tools;
 use super::record::Record;

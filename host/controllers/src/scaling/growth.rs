@@ -14,7 +14,7 @@ use autoscaler_core::decision::{
     Action, Answer, Cause, Checked, Demand, Mix, Note, Plan, Question, Reason, Rejection, check_answer,
     check_growth, propose_growth, questions,
 };
-use autoscaler_core::model::{ClassId, GroupId, NodeId, PodId, Snapshot};
+use autoscaler_core::model::{ClassId, GroupId, NodeId, Pod, PodId, Snapshot};
 use autoscaler_core::packing::{Placement, WhatIf, place_pending};
 use autoscaler_policy::record::{Round, Subject};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,7 +41,7 @@ pub(super) struct Growth {
 impl Scaling {
     /// Decides for the pods that wait, if they or anything else changed.
     pub(super) async fn grow(&mut self) -> Outcome {
-        if self.ctx.index.pod_counts().1 == 0 {
+        if self.ctx.index.pod_counts().1 == 0 && !self.ctx.index.keeps_headroom() {
             self.last = None;
             if self.ctx.futile.lock().forget() {
                 self.ctx.futile.changed();
@@ -63,14 +63,11 @@ impl Scaling {
         let futile = self.futile_pods(&snapshot);
         let deciders = Deciders::present(&self.ctx.policies);
         let mut growth = Self::compute(|| decide(&self.ctx, &deciders, &snapshot, &futile));
+        let exists = |pod: &PodId| snapshot.pods[*pod as usize].exists();
+        let unplaced = growth.placement.unplaced.iter().flat_map(|class| &class.pods);
         self.ctx.metrics.waiting_pods(
-            snapshot.pods.len(),
-            growth
-                .placement
-                .unplaced
-                .iter()
-                .map(|class| class.pods.len())
-                .sum(),
+            snapshot.pods.iter().filter(|pod| pod.exists()).count(),
+            unplaced.filter(|pod| exists(pod)).count(),
         );
         for record in &growth.records {
             ask::report(&self.ctx, &mut self.told, record);
@@ -78,6 +75,7 @@ impl Scaling {
         let since = |pods: &[(PodId, NodeId)]| {
             let waits = pods
                 .iter()
+                .filter(|(pod, _)| exists(pod))
                 .filter_map(|(pod, _)| snapshot.pods[*pod as usize].unschedulable_since_ms);
             waits
                 .min()
@@ -126,11 +124,12 @@ impl Scaling {
     fn note_bought(&self, snapshot: &Snapshot, growth: &Growth, created: &[(ObjectKey, ObjectKey)]) {
         let mut pods: BTreeMap<ObjectKey, BTreeSet<String>> = BTreeMap::new();
         for (pod, node) in &growth.placed {
-            let Some(template) = growth.placement.state().imagined(*node) else {
+            let pod = &snapshot.pods[*pod as usize];
+            let Some(template) = growth.placement.state().imagined(*node).filter(|_| pod.exists()) else {
                 continue;
             };
             let group = &snapshot.groups[snapshot.templates[template as usize].group as usize];
-            let uid = snapshot.pods[*pod as usize].uid.clone();
+            let uid = pod.uid.clone();
             pods.entry(ObjectKey::new(&group.namespace, &group.name))
                 .or_default()
                 .insert(uid);
@@ -145,7 +144,11 @@ impl Scaling {
 
     /// Waiting pods for which nodes came again and again without helping.
     fn futile_pods(&mut self, snapshot: &Snapshot) -> BTreeSet<PodId> {
-        let waiting = || (0..).zip(&snapshot.pods);
+        let waiting = || {
+            (0..)
+                .zip(&snapshot.pods)
+                .filter(|(_, pod): &(PodId, &Pod)| pod.exists())
+        };
         let uids: BTreeSet<&str> = waiting().map(|(_, pod)| pod.uid.as_str()).collect();
         let idle: BTreeMap<&str, bool> = snapshot
             .nodes

@@ -21,7 +21,7 @@ use autoscaler_core::model::{PodId, Snapshot};
 use autoscaler_policy::record::{Outcome as Done, Record, Round, Subject};
 pub(crate) use inputs::inputs;
 use notices::Notices;
-pub(crate) use partition::speaker;
+pub(crate) use partition::{shadows, speaker};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;

@@ -32,6 +32,9 @@ impl Notices {
         }
         for (id, (reason, note)) in answers {
             let pod = &snapshot.pods[*id as usize];
+            if !pod.exists() {
+                continue;
+            }
             let text = format!("{reason} {note}");
             if said.get(&pod.uid) == Some(&text) {
                 continue;

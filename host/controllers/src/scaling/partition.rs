@@ -74,6 +74,23 @@ pub(crate) fn speaker(
     Some(policies[at].clone())
 }
 
+/// The shadows that would speak for the group if they were active.
+pub(crate) fn shadows(ctx: &Context, snapshot: &Snapshot, group: GroupId) -> Vec<Arc<Binding>> {
+    let groups = groups(ctx, snapshot);
+    let known: Vec<(&str, &Labels)> = groups
+        .iter()
+        .map(|group| (group.name.as_str(), &group.labels))
+        .collect();
+    let shadows = ctx.policies.shadows().into_values();
+    // One policy's bindings differ by their kind alone, and are counted together.
+    let one_each = shadows.filter_map(|kinds| kinds.into_values().next());
+    let speaks = |binding: &Arc<Binding>| {
+        let mut chosen = binding.chosen(&known).into_iter();
+        chosen.any(|at| groups[at].id == group)
+    };
+    one_each.filter(speaks).collect()
+}
+
 /// A group with what policies choose it by.
 struct Choosable {
     id: GroupId,

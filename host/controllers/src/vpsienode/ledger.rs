@@ -4,12 +4,15 @@
 //! and makes orders of one cluster wait for each other. It is rebuilt from the objects after a restart.
 
 use super::claim::{Order, SizeOf, claim, identity};
+use super::order::since;
 use autoscaler_api::VPSieNode;
 use autoscaler_api::vpsie_node::Phase;
 use autoscaler_cluster::ObjectKey;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use vpsie_client::{ClusterId, ProviderNode};
 
 /// The ledgers of all clusters.
@@ -33,7 +36,12 @@ pub(crate) struct Ledger {
     given: BTreeMap<ObjectKey, ProviderNode>,
     /// Machines that are not ours, seen before the orders under way were sent.
     foreign: BTreeSet<String>,
+    /// Machines that were given back, and when: a list that is late may show them once more.
+    buried: BTreeMap<String, Timestamp>,
 }
+
+/// No list is as late as this.
+const BURIED_FOR: Duration = Duration::from_secs(3600);
 
 impl Ledger {
     /// Takes over what the objects say.
@@ -91,8 +99,24 @@ impl Ledger {
         self.foreign = foreign;
     }
 
+    /// Machines that no order under way has brought.
     pub(crate) fn foreign(&self) -> Vec<String> {
-        self.foreign.iter().cloned().collect()
+        self.not_new().into_iter().collect()
+    }
+
+    fn not_new(&self) -> BTreeSet<String> {
+        self.foreign.iter().chain(self.buried.keys()).cloned().collect()
+    }
+
+    /// A machine of ours was given back: it is not new, should a late list show it again.
+    pub(crate) fn bury(&mut self, machine: &str, now: Timestamp) {
+        self.buried.retain(|_, at| since(at, now) < BURIED_FOR);
+        self.buried.insert(machine.to_owned(), now);
+    }
+
+    /// The orders that wait for a machine.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.orders.keys()
     }
 
     pub(crate) fn ordered(&mut self, order: Order) {
@@ -114,7 +138,7 @@ impl Ledger {
         size_of: SizeOf<'_>,
     ) -> Option<ProviderNode> {
         let orders: Vec<Order> = self.orders.values().cloned().collect();
-        let claims = claim(rows, &orders, &self.foreign, &self.owned(nodes), size_of);
+        let claims = claim(rows, &orders, &self.not_new(), &self.owned(nodes), size_of);
         let claims: Vec<(ObjectKey, ProviderNode)> =
             claims.into_iter().map(|(key, row)| (key, row.clone())).collect();
         for (claimed, row) in claims {
@@ -140,4 +164,42 @@ fn order_of(key: &ObjectKey, node: &VPSieNode) -> Option<Order> {
         requested_ms: requested.0.as_millisecond(),
         accepted: status.creation_accepted_at.is_some(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vpsie_client::NodeRole;
+
+    #[test]
+    fn a_machine_that_was_given_back_is_not_new_for_an_hour() {
+        let row = ProviderNode {
+            id: None,
+            identifier: Some("uuid-1".into()),
+            hostname: "slave-1".to_owned(),
+            address: None,
+            private_address: None,
+            role: NodeRole::Worker,
+            status: None,
+            cpu: None,
+            memory_mib: None,
+            disk_gib: None,
+            created_on: None,
+        };
+        let key = ObjectKey::new("ns", "a");
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for (now, found) in [(0, false), (3_599, false), (3_600, true)] {
+            let mut ledger = Ledger::default();
+            ledger.bury("uuid-1", at(0));
+            ledger.bury("uuid-2", at(now));
+            ledger.ordered(Order {
+                key: key.clone(),
+                size: 12,
+                requested_ms: 0,
+                accepted: true,
+            });
+            let settled = ledger.settle(&key, std::slice::from_ref(&row), &[], &|_| None);
+            assert_eq!(settled.is_some(), found, "after {now} s");
+        }
+    }
 }

@@ -18,6 +18,7 @@ use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use vpsie_client::{ClusterDetail, NodeUuid, ProviderNode};
 
@@ -243,7 +244,39 @@ impl VpsieNodes {
                 Err(error) => return Err(error),
             }
         }
+        self.bury(node).await?;
         self.release(key, node, "VPSie lists the machine no more").await
+    }
+
+    /// A late list may show the machine once more, when no record owns it any longer: no order may take it for its
+    /// own. The orders under way remember that across the end of this process, those to come have it in their list of
+    /// what was there before.
+    async fn bury(&self, node: &VPSieNode) -> Result<(), Error> {
+        // Names are short and come again; identifiers do not.
+        let Some(machine) = node.provider_identifier().or(node.node_name()) else {
+            return Ok(());
+        };
+        let cluster = Self::cluster(node);
+        let nodes = self.of_cluster(&cluster);
+        let ledger = self.ledgers.of(&cluster);
+        let mut ledger = ledger.lock().await;
+        ledger.bury(machine, (self.ctx.now)());
+        ledger.refresh(&nodes);
+        let open: BTreeSet<ObjectKey> = ledger.open().cloned().collect();
+        drop(ledger);
+        for other in nodes
+            .iter()
+            .filter(|other| open.contains(&ObjectKey::of(&***other)))
+        {
+            self.write_status(other, |status| {
+                let before = status.provider_nodes_before.get_or_insert_default();
+                if !before.iter().any(|known| known == machine) {
+                    before.push(machine.to_owned());
+                }
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     async fn release(&self, key: &ObjectKey, node: &VPSieNode, why: &str) -> Result<Next, Error> {

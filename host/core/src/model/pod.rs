@@ -235,6 +235,7 @@ pub enum Health {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
     pub key: PodKey,
+    /// Empty for a pod that does not exist: room is kept for it.
     pub uid: String,
     pub class: ClassId,
     /// The node that the scheduler makes room on for it (`status.nominatedNodeName`).
@@ -243,4 +244,11 @@ pub struct Pod {
     pub owner: Option<String>,
     /// Since when the scheduler calls it unschedulable; none where it does not.
     pub unschedulable_since_ms: Option<i64>,
+}
+
+impl Pod {
+    /// Whether it is there, and not one that room is kept for.
+    pub fn exists(&self) -> bool {
+        !self.uid.is_empty()
+    }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong while a world is built or watched.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// An error of the simulation itself, not of what it simulates.
@@ -21,6 +22,23 @@ pub enum Error {
     Policies(#[source] autoscaler_policy::LoadError),
     #[error("setting up the VPSie client")]
     Vpsie(#[source] vpsie_client::Error),
+    #[error("reading the scenario")]
+    Invalid(#[source] crate::simulate::Problem),
+    #[error("{object} of the scenario is refused")]
+    Object {
+        /// Kind, namespace and name.
+        object: String,
+        #[source]
+        source: Box<kube::Error>,
+    },
+    #[error("finding {}", file.display())]
+    File {
+        file: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the policy is not taken: {message}")]
+    PolicyNotTaken { message: String },
     #[error("waited {} s of virtual time until {what}, in vain: {found}", waited.as_secs())]
     NotSettled {
         what: &'static str,
@@ -39,8 +57,12 @@ impl Error {
         match self {
             Self::Runtime(_) => "RuntimeFailed",
             Self::Kubernetes { .. } => "KubernetesAPIError",
-            Self::Definitions(_) | Self::Scenario(_) => "InvalidScenario",
-            Self::Policies(_) => "PolicyNotLoaded",
+            Self::Definitions(_)
+            | Self::Scenario(_)
+            | Self::Invalid(_)
+            | Self::Object { .. }
+            | Self::File { .. } => "InvalidScenario",
+            Self::Policies(_) | Self::PolicyNotTaken { .. } => "PolicyNotLoaded",
             Self::Vpsie(source) => source.reason(),
             Self::NotSettled { .. } => "NotSettled",
         }

@@ -21,6 +21,7 @@ mod play;
 mod process;
 pub mod scenario;
 pub mod scheduler;
+pub mod simulate;
 pub mod summary;
 pub mod transport;
 pub mod view;

@@ -9,17 +9,21 @@ use autoscaler_simulation::chaos::{Outcome, Plan, play};
 use autoscaler_simulation::engine;
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Seeds of a test run.
 const SEEDS: Range<u64> = 0..32;
+/// Storms that once left something broken: a late list showed a machine that had been given back, and an order took it
+/// for its own.
+const BROKE: [u64; 1] = [906];
 
-fn seeds() -> Range<u64> {
+fn seeds() -> Vec<u64> {
     let Ok(text) = std::env::var("CHAOS_SEEDS") else {
-        return SEEDS;
+        return SEEDS.chain(BROKE).collect();
     };
     let (from, to) = text.split_once("..").expect("CHAOS_SEEDS is like 0..2000");
-    from.parse().expect("a seed")..to.parse().expect("a seed")
+    let (from, to): (u64, u64) = (from.parse().expect("a seed"), to.parse().expect("a seed"));
+    (from..to).collect()
 }
 
 /// `CHAOS_LOG=debug` tells what the controllers do, for one seed.
@@ -38,17 +42,16 @@ fn after_a_storm_nothing_is_lost_and_nothing_is_doubled() {
     log();
     let seeds = seeds();
     let engine = engine().unwrap();
-    let next = AtomicU64::new(seeds.start);
+    let next = AtomicUsize::new(0);
     let all: Mutex<Vec<(u64, Outcome)>> = Mutex::default();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::SeqCst);
-                    if seed >= seeds.end {
+                    let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::SeqCst)) else {
                         return;
-                    }
+                    };
                     let outcome = play(seed, &engine).unwrap();
                     if !outcome.broken.is_empty() {
                         println!("seed {seed}: {}", outcome.broken.join("; "));
@@ -72,9 +75,7 @@ fn after_a_storm_nothing_is_lost_and_nothing_is_doubled() {
             .unwrap_or(0),
     );
     // A storm in which nothing happens proves nothing.
-    assert!(
-        sum(|outcome| outcome.ordered) > 0 && all.len() == usize::try_from(seeds.end - seeds.start).unwrap()
-    );
+    assert!(sum(|outcome| outcome.ordered) > 0 && all.len() == seeds.len());
     let failed: Vec<u64> = all
         .iter()
         .filter(|(_, outcome)| !outcome.broken.is_empty())

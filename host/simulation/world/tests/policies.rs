@@ -5,6 +5,8 @@
 use autoscaler_api::conditions::{is_true, types};
 use autoscaler_api::scaling_policy::Pair;
 use autoscaler_api::{ScalingPolicy, ScalingPolicyStatus};
+use autoscaler_cluster::ObjectKey;
+use autoscaler_controllers::explain::Subject;
 use autoscaler_simulation::clock::run_virtually;
 use autoscaler_simulation::scenario::{Scenario, Workload, node_group};
 use autoscaler_simulation::{Error, World};
@@ -194,6 +196,18 @@ fn a_shadow_sees_every_decision_and_can_do_nothing() {
                 r#"vpsie_autoscaler_shadow_nodes_total{policy="thousand",side="shadow"} 3"#,
             ] {
                 assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+            }
+            let (record, _) = world.view.vpsie_nodes().into_iter().next().unwrap();
+            let group = Subject::NodeGroup(ObjectKey::new(record.namespace, "small"));
+            let explained = world.explain(&group).unwrap().unwrap().text();
+            for line in [
+                "\nWhat shadows would have done\n  thousand  ",
+                " decisions otherwise, 0 without an answer\n",
+                "  thousand  nodes 3 instead of 2, 0.",
+                ", pods left waiting 0 instead of 0\n",
+                "  thousand  the last time: it would buy 3 nodes for ",
+            ] {
+                assert!(explained.contains(line), "{line:?} is not in\n{explained}");
             }
             Ok(())
         },

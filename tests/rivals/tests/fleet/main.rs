@@ -13,10 +13,13 @@
 )]
 
 use autoscaler_rivals::{Native, decide};
-use autoscaler_workloads::Decision;
+use autoscaler_workloads::{Decision, Verdict, validate};
+use least_waste::LeastWaste;
 use std::sync::Arc;
 
 mod bound;
+mod claims;
+mod least_waste;
 mod problems;
 
 /// A plan may cost so much more than the lower bound.
@@ -62,4 +65,50 @@ fn plans_are_near_the_least_price() {
         too_dear.is_empty(),
         "further above the bound than allowed: {too_dear:?}"
     );
+}
+
+/// The same fleets under the rules that the field has by default, written anew in this folder. What comes of them is
+/// judged like our own plans.
+#[test]
+fn no_plan_is_dearer_than_that_of_another_rule() {
+    let mut dearer = Vec::new();
+    println!("| Fleet | ours | `least-waste` | Karpenter's defaults | lower bound |\n|---|---|---|---|---|");
+    for problem in problems::all() {
+        let name = problem.name;
+        let bound = bound::lower(&problem.snapshot).price;
+        let snapshot = Arc::new(problem.snapshot);
+        let decided = |policies: &dyn autoscaler_rivals::Policies| {
+            let decided = decide(Decision::Grow, &snapshot, policies).unwrap();
+            let plan = decided.judge();
+            assert_eq!((plan.breaches, decided.waiting), (vec![], 0), "{name}");
+            plan.hourly_micros
+        };
+        let (ours, least_waste) = (decided(&Native), decided(&LeastWaste));
+        let claims = match validate(&snapshot, &claims::plan(&snapshot)) {
+            Ok(Verdict {
+                waiting: 0,
+                hourly_micros,
+                ..
+            }) => hourly_micros,
+            other => panic!("{name}: Karpenter's plan is no plan: {other:?}"),
+        };
+        let against = |price: i128| {
+            format!(
+                "{:.4} ({:+.1} %)",
+                price as f64 / 1e6,
+                (price as f64 / ours as f64 - 1.0) * 100.0
+            )
+        };
+        println!(
+            "| {name} | {:.4} | {} | {} | {:.4} |",
+            ours as f64 / 1e6,
+            against(least_waste),
+            against(claims),
+            bound / 1e6
+        );
+        if ours > least_waste.min(claims) {
+            dearer.push(name);
+        }
+    }
+    assert!(dearer.is_empty(), "dearer than another rule: {dearer:?}");
 }

@@ -19,21 +19,7 @@ pub(super) fn run(options: &PolicyBuild) -> anyhow::Result<()> {
         Some(file) => file.clone(),
         None => project.join(super::desk::BUILT),
     };
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    }
-    let component = if project.join("Cargo.toml").is_file() {
-        rust(project, &options.profile)?
-    } else if project.join("app.py").is_file() {
-        python(project, &file)?
-    } else if project.join("policy.js").is_file() {
-        javascript(project, &file)?
-    } else {
-        bail!(
-            "{}: there is no Cargo.toml, app.py or policy.js; `policy new` makes a project",
-            project.display()
-        );
-    };
+    let component = component(project, &file, &options.profile)?;
     let engine = Engine::new().context("starting the policy engine")?;
     let policy = engine.compile(&component).context("loading what was built")?;
     std::fs::write(&file, &component).with_context(|| format!("writing {}", file.display()))?;
@@ -48,6 +34,25 @@ pub(super) fn run(options: &PolicyBuild) -> anyhow::Result<()> {
         component.len(),
         policy.digest()
     ))
+}
+
+/// Has the tools of the project's language make the component that is to lie in `file`, and makes its folder.
+pub(super) fn component(project: &Path, file: &Path, profile: &str) -> anyhow::Result<Vec<u8>> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+    }
+    if project.join("Cargo.toml").is_file() {
+        rust(project, profile)
+    } else if project.join("app.py").is_file() {
+        python(project, file)
+    } else if project.join("policy.js").is_file() {
+        javascript(project, file)
+    } else {
+        bail!(
+            "{}: there is no Cargo.toml, app.py or policy.js; `policy new` makes a project",
+            project.display()
+        );
+    }
 }
 
 fn rust(project: &Path, profile: &str) -> anyhow::Result<Vec<u8>> {

@@ -9,12 +9,24 @@ use std::path::Path;
 
 /// Where `policy build` leaves a component, seen from the project.
 pub(super) const BUILT: &str = "target/policy.wasm";
+/// The profile of cargo that a project in Rust is built with.
+const PROFILE: &str = "release";
 
 pub(super) fn desk(options: &DeskOptions) -> anyhow::Result<Desk> {
     let mut desk = Desk::new()?.with_limits(limits(&options.limits));
     for file in &options.policy {
         put(&mut desk, file)?;
     }
+    Ok(desk)
+}
+
+/// The same with the project in this folder, built anew.
+pub(super) fn desk_of_build(options: &DeskOptions) -> anyhow::Result<Desk> {
+    let file = Path::new(BUILT);
+    let component = super::build::component(Path::new("."), file, PROFILE)?;
+    let mut desk = desk(options)?;
+    desk.put(BUILT, &component).context("loading what was built")?;
+    std::fs::write(file, &component).with_context(|| format!("writing {BUILT}"))?;
     Ok(desk)
 }
 
@@ -28,7 +40,7 @@ pub(super) fn desk_of_project(options: &DeskOptions) -> anyhow::Result<Desk> {
     Ok(desk)
 }
 
-fn put(desk: &mut Desk, file: &Path) -> anyhow::Result<()> {
+pub(super) fn put(desk: &mut Desk, file: &Path) -> anyhow::Result<()> {
     let name = file.display().to_string();
     let component = std::fs::read(file).with_context(|| format!("--policy: reading {name}"))?;
     desk.put(&name, &component)

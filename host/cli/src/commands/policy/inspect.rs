@@ -44,7 +44,7 @@ pub(super) fn run(options: &PolicyInspect) -> anyhow::Result<()> {
 }
 
 /// Names of what a component imports and exports.
-fn world(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+pub(super) fn world(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let DecodedWasm::Component(resolve, world) = wit_component::decode(bytes)? else {
         anyhow::bail!("it is a package of interfaces, no component");
     };

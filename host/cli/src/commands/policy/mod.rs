@@ -5,6 +5,8 @@ mod bench;
 mod build;
 mod check;
 mod desk;
+mod distribution;
+mod fuzz;
 mod inspect;
 mod new;
 mod replay;
@@ -24,5 +26,8 @@ pub(crate) fn run(command: &Policy) -> anyhow::Result<()> {
         Policy::Test(options) => test::run(options),
         Policy::Replay(options) => replay::run(options),
         Policy::Bench(options) => bench::run(options),
+        Policy::Fuzz(options) => fuzz::run(options),
+        Policy::Push(options) => distribution::push(options),
+        Policy::Pull(options) => distribution::pull(options),
     }
 }

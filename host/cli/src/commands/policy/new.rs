@@ -86,7 +86,8 @@ fn own(lang: Language, kind: PolicyKind) -> anyhow::Result<Vec<File>> {
         }
         (Language::Python | Language::Javascript, PolicyKind::Rebalance) => {
             bail!(
-                "--kind rebalance: there is a beginning in Rust only; start from another kind, or use --lang rust"
+                "--kind rebalance: in this language there are beginnings of scale-up, node-selection; use --lang rust, or \
+                 write it against vendor/wit of one of these"
             )
         }
     };

@@ -1,6 +1,6 @@
 //! `policy test`: cases against components, with a report for people and one for machines.
 
-use super::desk::desk_of_project;
+use super::desk::{desk_of_build, desk_of_project};
 use crate::arguments::PolicyTest;
 use anyhow::{Context, bail};
 use autoscaler_cases::{Asking, Desk, FolderCase, Verdict, judge, parse};
@@ -17,7 +17,11 @@ struct Result {
 }
 
 pub(super) fn run(options: &PolicyTest) -> anyhow::Result<()> {
-    let desk = desk_of_project(&options.desk)?;
+    let desk = if options.build {
+        desk_of_build(&options.desk)?
+    } else {
+        desk_of_project(&options.desk)?
+    };
     let default = [PathBuf::from("cases")];
     let roots = if options.cases.is_empty() {
         &default[..]

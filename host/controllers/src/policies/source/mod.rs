@@ -4,27 +4,22 @@
 //! beforehand is looked for in the cache first, so that it needs no network twice.
 
 mod blobs;
-mod download;
 mod oci;
 mod refusal;
 #[cfg(test)]
 mod tests;
 
+pub(super) use autoscaler_registry::{Bounds, sha256};
 pub(super) use blobs::Blobs;
-pub(super) use download::Bounds;
 pub(super) use refusal::Refusal;
 
 use crate::runtime::chain;
 use autoscaler_api::scaling_policy::{ConfigMapSource, FileSource, HttpSource, PolicySource};
-use download::{Ask, Download};
+use autoscaler_registry::{Http, LARGEST};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
-use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
-
-/// Largest component. The built-in ones have some tens of KiB; one with an interpreter inside has megabytes.
-pub(super) const LARGEST: usize = 32 << 20;
 
 /// What a source holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +63,7 @@ impl Sources {
             } => self.download(source).await?,
             PolicySource {
                 oci: Some(source), ..
-            } => oci::pull(source, &self.bounds, &self.blobs).await?,
+            } => oci::pull(&self.client, source, self.bounds, &self.blobs).await?,
             _ => {
                 let text = "spec.source names no source; set one of builtIn, configMap, oci, http and file";
                 return Err(Refusal::new("InvalidSource", text));
@@ -86,8 +81,15 @@ impl Sources {
         if let Some(bytes) = self.blobs.get(wanted).await {
             return Ok(bytes);
         }
-        let download = Download::new("spec.source.http.url", &self.bounds)?;
-        let bytes = download.get(&Ask::new(&source.url, &self.bounds)).await?;
+        let downloaded = match Http::new(self.bounds) {
+            Ok(http) => http.get(&source.url).await,
+            Err(error) => Err(error),
+        };
+        let bytes = downloaded.map_err(|error| {
+            let hint = "what is behind an address is fetched without any: make it readable for all, or use oci with a \
+                        pullSecret, configMap or file";
+            Refusal::fetching("spec.source.http.url", &error, hint)
+        })?;
         let found = sha256(&bytes);
         if found != *wanted {
             let text = format!(
@@ -98,14 +100,6 @@ impl Sources {
         }
         Ok(bytes)
     }
-}
-
-/// In hexadecimal digits.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 async fn from_config_map(client: &Client, source: &ConfigMapSource) -> Result<Vec<u8>, Refusal> {

@@ -163,8 +163,8 @@ async fn an_address_yields_its_bytes_or_a_line_that_helps() {
             at("closed"),
             &four,
             None,
-            "SourceForbidden: spec.source.http.url: the server wants credentials (403); policies are fetched without \
-             any: make it readable for all, or use configMap or file",
+            "SourceForbidden: spec.source.http.url: the server wants credentials (403); what is behind an address is \
+             fetched without any: make it readable for all, or use oci with a pullSecret, configMap or file",
         ),
         (
             at("broken"),
@@ -176,8 +176,8 @@ async fn an_address_yields_its_bytes_or_a_line_that_helps() {
             at("hang"),
             &four,
             None,
-            "SourceTimeout: spec.source.http.url: not all there after 400ms; can the controller's pod reach the server, \
-             and is it quick enough?",
+            "SourceTimeout: spec.source.http.url: not all there after 400ms; is the server quick enough, and does a network \
+             policy let it be reached?",
         ),
         (
             format!("http://user:hunter2@{free}/p"),
@@ -200,21 +200,61 @@ async fn an_address_yields_its_bytes_or_a_line_that_helps() {
     }
 }
 
+/// Who is let in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Guard {
+    Everybody,
+    /// Everybody with a token, which everybody gets.
+    Token,
+    /// ann with the password hunter2, at once.
+    Basic,
+    /// The same, at the place where tokens are had.
+    TokenForAnn,
+    /// Nobody, and it does not say how.
+    Nobody,
+}
+
+/// `ann:hunter2`.
+const ANN: &str = "Basic YW5uOmh1bnRlcjI=";
+
 /// A registry with one repository, in which everything lies under the name that the test gives it.
-fn registry(objects: Vec<(String, Vec<u8>)>, token: bool) -> Router {
-    let mut router = Router::new().route("/token", get(async || r#"{"token": "secret-of-the-day"}"#));
+fn registry(objects: Vec<(String, Vec<u8>)>, guard: Guard) -> Router {
+    let says =
+        |headers: &HeaderMap, wanted: &str| headers.get("authorization").is_some_and(|value| value == wanted);
+    let token = async move |headers: HeaderMap| -> Response {
+        if guard == Guard::TokenForAnn && !says(&headers, ANN) {
+            return StatusCode::UNAUTHORIZED.into_response();
+        }
+        r#"{"token": "secret-of-the-day"}"#.into_response()
+    };
+    let mut router = Router::new()
+        .route("/token", get(token))
+        .route(
+            "/v2/team/p/round",
+            get(async || Redirect::temporary("/v2/team/p/round")),
+        )
+        .route(
+            "/hang",
+            get(async || tokio::time::sleep(Duration::from_secs(60)).await),
+        );
     for (path, bytes) in objects {
         let answer = async move |headers: HeaderMap| -> Response {
-            let known = headers
-                .get("authorization")
-                .is_some_and(|value| value == "Bearer secret-of-the-day");
-            if token && !known {
-                let host = headers["host"].to_str().unwrap();
-                let challenge =
-                    format!(r#"Bearer realm="http://{host}/token",service="r",scope="repository:p:pull""#);
+            let host = headers["host"].to_str().unwrap();
+            let challenge =
+                format!(r#"Bearer realm="http://{host}/token",service="r",scope="repository:p:pull""#);
+            let (known, challenge) = match guard {
+                Guard::Everybody => (true, String::new()),
+                Guard::Token | Guard::TokenForAnn => (says(&headers, "Bearer secret-of-the-day"), challenge),
+                Guard::Basic => (says(&headers, ANN), r#"Basic realm="r""#.to_owned()),
+                Guard::Nobody => (false, "Negotiate".to_owned()),
+            };
+            if !known {
                 return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, challenge)]).into_response();
             }
-            bytes.into_response()
+            match bytes.strip_prefix(b"-> ") {
+                Some(place) => Redirect::temporary(std::str::from_utf8(place).unwrap()).into_response(),
+                None => bytes.into_response(),
+            }
         };
         router = router.route(&format!("/v2/team/p/{path}"), get(answer));
     }
@@ -259,24 +299,24 @@ async fn a_registry_yields_the_one_component_that_the_digest_fixes() {
         )
     };
     let table = [
-        (&good, vec![(named(&good), good.clone()), blob.clone()], false, five.clone()),
-        (&good, vec![(named(&good), good.clone()), blob.clone()], true, five),
+        (&good, vec![(named(&good), good.clone()), blob.clone()], Guard::Everybody, five.clone()),
+        (&good, vec![(named(&good), good.clone()), blob.clone()], Guard::Token, five),
         (
             &good,
             vec![(named(&good), b"{}".to_vec())],
-            false,
+            Guard::Everybody,
             wrong("the manifest", b"{}", &sha256(&good)),
         ),
         (
             &good,
             vec![(named(&good), good.clone()), (blob.0.clone(), b"six".to_vec())],
-            false,
+            Guard::Everybody,
             wrong("the layer", b"six", &sha256(b"five")),
         ),
         (
             &good,
             vec![],
-            false,
+            Guard::Everybody,
             "SourceNotFound: spec.source.oci.image: the server has nothing there (404); look for a typing error, or push \
              it again"
                 .to_owned(),
@@ -284,33 +324,47 @@ async fn a_registry_yields_the_one_component_that_the_digest_fixes() {
         (
             &other,
             vec![(named(&other), other.clone())],
-            false,
+            Guard::Everybody,
             no_layer("application/vnd.oci.image.layer.v1.tar+gzip"),
         ),
         (
             &two,
             vec![(named(&two), two.clone())],
-            false,
+            Guard::Everybody,
             no_layer("application/wasm, application/wasm"),
         ),
         (
             &weak,
             vec![(named(&weak), weak.clone())],
-            false,
+            Guard::Everybody,
             invalid("the layer has no sha256 digest; push it again with a newer tool"),
         ),
         (
             &large,
             vec![(named(&large), large.clone()), large_blob],
-            false,
+            Guard::Everybody,
             "SourceTooLarge: spec.source.oci.image: larger than 1000 bytes, the most that is loaded; is it the component \
              itself, and stripped?"
                 .to_owned(),
         ),
+            (
+            &good,
+            vec![(named(&good), b"-> /v2/team/p/round".to_vec())],
+            Guard::Everybody,
+            "SourceRedirects: spec.source.oci.image: moved more than 3 times; name the address where it ends".to_owned(),
+        ),
+        (
+            &good,
+            vec![(named(&good), b"-> /hang".to_vec())],
+            Guard::Everybody,
+            "SourceTimeout: spec.source.oci.image: not all there after 400ms; is the server quick enough, and does a \
+             network policy let it be reached?"
+                .to_owned(),
+        ),
     ];
     let api = FakeApi::new();
-    for (row, (wanted, objects, token, expected)) in table.into_iter().enumerate() {
-        let host = serve(registry(objects, token)).await;
+    for (row, (wanted, objects, guard, expected)) in table.into_iter().enumerate() {
+        let host = serve(registry(objects, guard)).await;
         let image = format!("{host}/team/p:1.0@sha256:{}", sha256(wanted));
         let got = outcome(
             &sources(&api, Blobs::default()),
@@ -324,13 +378,121 @@ async fn a_registry_yields_the_one_component_that_the_digest_fixes() {
 }
 
 #[tokio::test]
+async fn a_private_registry_opens_to_the_pull_secret_and_to_nothing_else() {
+    let good = manifest(&[("application/wasm", &format!("sha256:{}", sha256(b"five")))]);
+    let objects = vec![
+        (format!("manifests/sha256:{}", sha256(&good)), good.clone()),
+        (format!("blobs/sha256:{}", sha256(b"five")), b"five".to_vec()),
+    ];
+    // What kubectl create secret docker-registry writes; the host stands for that of the test's registry.
+    let config = |host: &str, auth: &str| format!(r#"{{"auths": {{"{host}": {{"auth": "{auth}"}}}}}}"#);
+    let (ann, eve) = ("YW5uOmh1bnRlcjI=", "ZXZlOmh1bnRlcjM=");
+    const TYPE: &str = "kubernetes.io/dockerconfigjson";
+    let wanted = "SourceForbidden: spec.source.oci.image: the server wants credentials (401); let \
+                  spec.source.oci.pullSecret name a secret of type kubernetes.io/dockerconfigjson, or make the repository \
+                  readable for all";
+    let refused = "SourceForbidden: spec.source.oci.image: the server refuses these credentials (401); look at name and \
+                   password in Secret kube-system/s, and whether they may read the repository";
+    let invalid =
+        |text: &str| format!("PullSecretInvalid: spec.source.oci.pullSecret: Secret kube-system/s {text}");
+    let of_type = invalid(
+        "is not of type kubernetes.io/dockerconfigjson with a key .dockerconfigjson; kubectl create secret \
+         docker-registry makes such a one",
+    );
+    let missing = "PullSecretUnreadable: spec.source.oci.pullSecret: Secret kube-system/s not found; make it with kubectl \
+                   create secret docker-registry s -n kube-system";
+    // Guard; the secret's type, the host in it and its auth; what comes of it.
+    type Row<'a> = (Guard, Option<(&'a str, &'a str, &'a str)>, String);
+    let table: [Row<'_>; 13] = [
+        (Guard::Basic, Some((TYPE, "HOST", ann)), "bytes five".to_owned()),
+        (Guard::TokenForAnn, Some((TYPE, "HOST", ann)), "bytes five".to_owned()),
+        (Guard::Token, Some((TYPE, "HOST", ann)), "bytes five".to_owned()),
+        (Guard::Everybody, Some((TYPE, "HOST", ann)), "bytes five".to_owned()),
+        (Guard::Basic, Some((TYPE, "https://HOST/team", ann)), "bytes five".to_owned()),
+        (Guard::Basic, None, wanted.to_owned()),
+        (Guard::TokenForAnn, None, wanted.to_owned()),
+        (Guard::Nobody, Some((TYPE, "HOST", ann)), refused.to_owned()),
+        (Guard::Basic, Some((TYPE, "HOST", eve)), refused.to_owned()),
+        (Guard::TokenForAnn, Some((TYPE, "HOST", eve)), refused.to_owned()),
+        (
+            Guard::Basic,
+            Some((TYPE, "other.example", ann)),
+            invalid("has nothing for HOST; its `auths` must name the registry as spec.source.oci.image does"),
+        ),
+        (Guard::Basic, Some(("Opaque", "HOST", ann)), of_type),
+        (
+            Guard::Basic,
+            Some((TYPE, "HOST", "hunter2")),
+            "PullSecretInvalid: spec.source.oci.pullSecret: Secret kube-system/s: its `auth` for this registry is no \
+             base64 of name:password"
+                .to_owned(),
+        ),
+    ];
+    for (row, (guard, secret, expected)) in table.into_iter().enumerate() {
+        let host = serve(registry(objects.clone(), guard)).await;
+        let api = FakeApi::new();
+        let mut source = json!({"image": format!("{host}/team/p@sha256:{}", sha256(&good))});
+        if let Some((type_, registry, auth)) = secret {
+            source["pullSecret"] = "s".into();
+            let source = json!({"oci": source});
+            let got = outcome(&sources(&api, Blobs::default()), source, None).await;
+            assert_eq!(got, missing, "row {row}, before there is a secret");
+            let config = config(&registry.replace("HOST", &host), auth);
+            api.put(
+                "secrets",
+                json!({"metadata": {"name": "s", "namespace": "kube-system"}, "type": type_,
+                       "data": {".dockerconfigjson": ByteString(config.into_bytes())}}),
+            );
+        }
+        let source = json!({"oci": source});
+        let got = outcome(&sources(&api, Blobs::default()), source, None).await;
+        assert_eq!(got, expected.replace("HOST", &host), "row {row}");
+        for secret in ["hunter", ann, eve, "secret-of-the-day"] {
+            assert!(!got.contains(secret), "row {row}: {got}");
+        }
+    }
+}
+
+/// Registries send those who pull to where their blobs lie: what opens the registry is not that host's business.
+#[tokio::test]
+async fn a_redirect_to_another_host_takes_no_credentials_along() {
+    let lies = async |headers: HeaderMap| -> Response {
+        match headers.get("authorization") {
+            None => "five".into_response(),
+            Some(_) => StatusCode::BAD_REQUEST.into_response(),
+        }
+    };
+    let elsewhere = serve(Router::new().route("/five", get(lies))).await;
+    let good = manifest(&[("application/wasm", &format!("sha256:{}", sha256(b"five")))]);
+    let redirect = format!("-> http://{elsewhere}/five");
+    let objects = vec![
+        (format!("manifests/sha256:{}", sha256(&good)), good.clone()),
+        (format!("blobs/sha256:{}", sha256(b"five")), redirect.into_bytes()),
+    ];
+    for guard in [Guard::Basic, Guard::TokenForAnn] {
+        let host = serve(registry(objects.clone(), guard)).await;
+        let config = format!(r#"{{"auths": {{"{host}": {{"username": "ann", "password": "hunter2"}}}}}}"#);
+        let api = FakeApi::new();
+        api.put(
+            "secrets",
+            json!({"metadata": {"name": "s", "namespace": "kube-system"}, "type": "kubernetes.io/dockerconfigjson",
+                   "data": {".dockerconfigjson": ByteString(config.into_bytes())}}),
+        );
+        let image = format!("{host}/team/p@sha256:{}", sha256(&good));
+        let source = json!({"oci": {"image": image, "pullSecret": "s"}});
+        let got = outcome(&sources(&api, Blobs::default()), source, None).await;
+        assert_eq!(got, "bytes five", "{guard:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_fetched_once_needs_no_network_again() {
     let good = manifest(&[("application/wasm", &format!("sha256:{}", sha256(b"five")))]);
     let objects = vec![
         (format!("manifests/sha256:{}", sha256(&good)), good.clone()),
         (format!("blobs/sha256:{}", sha256(b"five")), b"five".to_vec()),
     ];
-    let host = serve(registry(objects, false).route("/p.wasm", get(async || "four"))).await;
+    let host = serve(registry(objects, Guard::Everybody).route("/p.wasm", get(async || "four"))).await;
     let folder = tempfile::tempdir().unwrap();
     let blobs = || Blobs::new(Some(folder.path().to_owned()));
     let api = FakeApi::new();

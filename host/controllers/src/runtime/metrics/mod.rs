@@ -324,6 +324,12 @@ impl Metrics {
         self.evictions.with_label_values(&[result.as_str()]).inc();
     }
 
+    /// Pods that were evicted so far.
+    pub fn evicted(&self) -> u64 {
+        let evicted = EvictionResult::Evicted.as_str();
+        self.evictions.with_label_values(&[evicted]).get()
+    }
+
     /// The sizes of a node group.
     pub fn group_sizes(&self, namespace: &str, group: &str, sizes: GroupSizes) {
         let labels = &[namespace, group];
