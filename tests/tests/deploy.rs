@@ -256,6 +256,10 @@ async fn the_service_account_may_do_this_and_no_more() -> Result<()> {
     ];
     let refused: &[(&str, Target)] = &[
         (
+            "get list watch create update patch delete",
+            ("apps", "deployments", "default", "web"),
+        ),
+        (
             "create update patch delete deletecollection",
             ("", "pods", "default", "web-1"),
         ),
@@ -342,5 +346,36 @@ async fn the_service_account_may_do_this_and_no_more() -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// The rights that a setting needs are no part of the installation, and nothing more than the setting needs.
+#[tokio::test]
+async fn surge_takes_the_rights_of_its_own_file() -> Result<()> {
+    let plane = ControlPlane::shared().await?;
+    let (installed, _) = rendered(plane, ".").await?;
+    ensure!(!installed.contains("surge"), "it is part of the kustomization");
+    let text = std::fs::read_to_string(deploy().join("surge-rbac.yaml"))?;
+    let objects: Vec<Value> = text
+        .split("\n---\n")
+        .map(parse_manifest)
+        .collect::<Result<_, _>>()?;
+    let rules = json!([{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "patch"]}]);
+    ensure!(objects[0]["rules"] == rules, "{}", objects[0]["rules"]);
+    ensure!(
+        objects[1]["roleRef"]["name"] == objects[0]["metadata"]["name"],
+        "{}",
+        objects[1]
+    );
+    ensure!(
+        objects[1]["subjects"][0]["name"] == "vpsie-autoscaler",
+        "{}",
+        objects[1]
+    );
+    let path = deploy().join("surge-rbac.yaml");
+    let path = path.to_str().context("path")?;
+    plane
+        .kubectl(&["apply", "--server-side", "--dry-run=server", "-f", path], "")
+        .await?;
     Ok(())
 }

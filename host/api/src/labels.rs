@@ -57,6 +57,9 @@ pub const ROLLBACK: &str = "autoscaler.vpsie.com/rollback";
 pub const ROLLBACK_SHORT: &str = "rollback";
 /// Annotation on VPSieNodes and Nodes: namespace and name of the running operation that involves them.
 pub const REBALANCE: &str = "autoscaler.vpsie.com/rebalance";
+/// Annotation on the pod template of a Deployment that was restarted because its only pod had to leave a node: the
+/// operation and the node.
+pub const RESTARTED_FOR: &str = "autoscaler.vpsie.com/restarted-for";
 
 /// Annotation on ScalingPolicies: the `status.trip.at` of a trip that a person has seen to; the policy decides again.
 pub const ACKNOWLEDGE_TRIP: &str = "autoscaler.vpsie.com/acknowledge-trip";

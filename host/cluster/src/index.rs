@@ -6,7 +6,7 @@ mod dependents;
 mod makers;
 mod pods;
 
-use crate::convert::{Surroundings, attach_limits, drain_rules, is_ready, protection, taints_of};
+use crate::convert::{Surroundings, attach_limits, drain_rules, is_ready, protection, surges, taints_of};
 use crate::feed::{Change, Kind};
 use autoscaler_api::{AutoscalerConfig, NodeGroup, Rebalance, ScalingPolicy, VPSieNode};
 use autoscaler_core::model::{
@@ -235,6 +235,13 @@ impl Index {
             .collect()
     }
 
+    /// Whether the only pod of a Deployment has its successor first when it has to leave the node.
+    pub fn surges(&self, node: &str) -> bool {
+        let state = self.read();
+        let group = state.group_of(node);
+        group.is_some_and(|group| surges(state.config(), group))
+    }
+
     /// Namespaces and names of all pods.
     pub(crate) fn pod_names(&self) -> BTreeSet<(Arc<str>, Arc<str>)> {
         let state = self.read();
@@ -261,15 +268,16 @@ impl State {
 
     /// What a drain of a node does with pods that something would be lost with.
     fn drain_rules(&self, node: &str) -> DrainRules {
-        let record = self
-            .owners
-            .get(node)
-            .and_then(|key| self.vpsie_nodes.get_key_value(key));
-        let group = record.and_then(|(key, record)| {
-            let name = record.spec.node_group_name.clone();
-            self.node_groups.get(&ObjectKey::new(key.namespace.clone(), name))
-        });
+        let group = self.group_of(node);
         group.map_or_else(DrainRules::default, |group| drain_rules(self.config(), group))
+    }
+
+    /// The group of a Node.
+    fn group_of(&self, node: &str) -> Option<&NodeGroup> {
+        let (key, record) = self.vpsie_nodes.get_key_value(self.owners.get(node)?)?;
+        let name = record.spec.node_group_name.clone();
+        let group = self.node_groups.get(&ObjectKey::new(key.namespace.clone(), name));
+        group.map(|group| &**group)
     }
 
     fn apply(&mut self, change: &Change, now_ms: i64) {

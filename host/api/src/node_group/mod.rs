@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use headroom::Headroom;
 pub use policies::{
     CostOptimization, DistributionStrategy, DrainPolicy, MultiRegion, OptimizationStrategy, PodTreatment,
-    ScaleDownPolicy, ScaleUpPolicy, SpotConfig,
+    ScaleDownPolicy, ScaleUpPolicy, SingleReplica, SpotConfig,
 };
 pub use status::{CreationPause, FutilePurchase, GroupNode, NodeGroupStatus, OfferingHealth, ProviderGroup};
 

@@ -126,7 +126,7 @@ pub struct ScaleDownPolicy {
     pub drain: Option<DrainPolicy>,
 }
 
-/// What a drain does with pods that something would be lost with. A pod's own annotations come first: one that is
+/// What a drain does with some pods. A pod's own annotations come first: one that is
 /// safe-to-evict is evicted, one that is not to be disrupted keeps its node, and volumes that
 /// safe-to-evict-local-volumes names do not count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -141,6 +141,21 @@ pub struct DrainPolicy {
     /// Pods without a controller, which nobody makes again. Default: Keep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bare_pods: Option<PodTreatment>,
+    /// Pods that are the only one of their Deployment. Default: Evict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub single_replica: Option<SingleReplica>,
+}
+
+/// What a drain does with a pod that is the only one of its Deployment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SingleReplica {
+    /// It is evicted like others: nobody serves until its successor is ready.
+    #[default]
+    Evict,
+    /// The Deployment is restarted, as kubectl rollout restart does, where it may have a pod more for a while (maxSurge)
+    /// and need not miss one (maxUnavailable rounds down to 0): the successor is ready before the pod goes. Other
+    /// Deployments, and other controllers, are evicted. Takes the rights of deploy/surge-rbac.yaml.
+    Surge,
 }
 
 /// What a drain does with a pod.

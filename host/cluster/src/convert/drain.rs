@@ -1,8 +1,21 @@
-//! What a drain does with pods that something would be lost with: the group's word, else the installation's.
+//! What a drain does with some pods: the group's word, else the installation's.
 
-use autoscaler_api::node_group::{DrainPolicy, PodTreatment};
+use autoscaler_api::node_group::{DrainPolicy, PodTreatment, SingleReplica};
 use autoscaler_api::{AutoscalerConfig, NodeGroup};
 use autoscaler_core::model::{DrainRules, Treatment};
+
+/// Whether the only pod of a Deployment has its successor first.
+pub(crate) fn surges(config: Option<&AutoscalerConfig>, group: &NodeGroup) -> bool {
+    let config = config.and_then(|config| config.spec.rebalancer.as_ref()?.drain.as_ref());
+    let group = group
+        .spec
+        .scale_down_policy
+        .as_ref()
+        .and_then(|down| down.drain.as_ref());
+    let said = group.and_then(|group| group.single_replica);
+    let said = said.or_else(|| config.and_then(|config| config.single_replica));
+    said.unwrap_or_default() == SingleReplica::Surge
+}
 
 pub(crate) fn drain_rules(config: Option<&AutoscalerConfig>, group: &NodeGroup) -> DrainRules {
     let config = config.and_then(|config| config.spec.rebalancer.as_ref()?.drain.as_ref());

@@ -12,7 +12,7 @@ mod surroundings;
 mod volumes;
 
 pub(crate) use daemons::{daemon, daemon_runs_on};
-pub(crate) use drain::drain_rules;
+pub(crate) use drain::{drain_rules, surges};
 pub(crate) use movability::{health, movability};
 pub use node::labels_of_new_node;
 pub(crate) use node::{allocatable, attach_limits, is_ready, protection, taints_of};

@@ -2,6 +2,7 @@
 
 use super::judge::{Act, PodView, Seen, Trigger, Verdict, named};
 use super::record::Record;
+use super::successor::{self, Successor};
 use super::{LOOK_AGAIN, Tools, marks, world};
 use crate::crash::{self, Step};
 use crate::error::Error;
@@ -61,6 +62,7 @@ pub(super) async fn apply(
                 .to_owned(),
             ))
         }
+        Act::Relieve(pods) => relieve(tools, record, node, &pods, settings).await,
         Act::Evict(pods) => evict(tools, record, node, &pods, step, settings).await,
         Act::Delete(seen) => {
             let name = step.vpsie_node.as_deref().unwrap_or_default();
@@ -179,6 +181,37 @@ async fn evict(
     }
     tracing::warn!(operation = record.id(), node, "rebalance: evictions {detail}");
     Ok(Verdict::Wait(detail, settings.health_check_interval))
+}
+
+async fn relieve(
+    tools: &Tools,
+    record: &Record<'_>,
+    node: &str,
+    pods: &[PodView],
+    settings: &RebalancerSettings,
+) -> Result<Verdict, Error> {
+    let mut refused = Vec::new();
+    for pod in pods {
+        let Some(Successor::Ask { deployment, version }) = &pod.successor else {
+            continue;
+        };
+        let asked = successor::ask(
+            tools,
+            record,
+            node,
+            &pod.namespace,
+            deployment,
+            version.as_deref(),
+        );
+        refused.extend(asked.await?.map(|why| format!("{}: {why}", pod.key())));
+    }
+    if refused.is_empty() {
+        let names: Vec<_> = pods.iter().map(PodView::key).collect();
+        let text = format!("their successors start elsewhere first: {}", named(&names));
+        return Ok(Verdict::Wait(text, LOOK_AGAIN));
+    }
+    let text = format!("{BLOCKED}{}", named(&refused));
+    Ok(Verdict::Wait(text, settings.health_check_interval))
 }
 
 /// What came back of an eviction's refusal: the budget's name stands in the details, not in the message.

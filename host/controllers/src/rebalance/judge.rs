@@ -7,6 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 use super::LOOK_AGAIN;
+use super::effects::BLOCKED;
+use super::successor::Successor;
 pub(super) use super::trigger::Trigger;
 
 /// Time between the cordon and the first eviction: the scheduler may have placed a pod the moment before.
@@ -57,6 +59,8 @@ pub(super) struct PodView {
     pub(super) leaving: bool,
     /// What forbids its eviction.
     pub(super) forbids: Option<String>,
+    /// How it is relieved where it is not evicted.
+    pub(super) successor: Option<Successor>,
 }
 
 /// Everything that a step's next move depends on.
@@ -94,6 +98,8 @@ pub(super) enum Act {
     Cordon,
     Uncordon,
     Evict(Vec<PodView>),
+    /// Have the successors of these pods made.
+    Relieve(Vec<PodView>),
     Delete(Seen),
 }
 
@@ -124,6 +130,14 @@ pub(super) fn named(names: &[String]) -> String {
 }
 
 impl PodView {
+    /// Why its successor may not be asked for.
+    fn refused(&self) -> Option<String> {
+        match &self.successor {
+            Some(Successor::Refused { why }) => Some(format!("{BLOCKED}{}: {why}", self.key())),
+            _ => None,
+        }
+    }
+
     pub(super) fn key(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
     }
@@ -284,9 +298,25 @@ fn drain(name: &str, step: &PlannedStep, view: &View, settings: &RebalancerSetti
     if !view.pods.is_empty() && is_over(view, settings.drain_timeout) {
         return stop(drain_timeout(name, view, settings, String::new()));
     }
-    let wave = next_wave(&view.pods);
-    if !wave.is_empty() {
-        return Move::Act(Act::Evict(wave));
+    let (relieved, evicted): (Vec<_>, Vec<_>) = next_wave(&view.pods)
+        .into_iter()
+        .partition(|pod| pod.successor.is_some());
+    let asks = |pod: &PodView| matches!(pod.successor, Some(Successor::Ask { .. }));
+    if relieved.iter().any(asks) {
+        return Move::Act(Act::Relieve(relieved.into_iter().filter(asks).collect()));
+    }
+    if !evicted.is_empty() {
+        return Move::Act(Act::Evict(evicted));
+    }
+    if let Some(text) = relieved.iter().find_map(PodView::refused) {
+        return Move::Settled(Verdict::Wait(text, settings.health_check_interval));
+    }
+    if !relieved.is_empty() {
+        let names: Vec<_> = relieved.iter().map(PodView::key).collect();
+        return wait(format!(
+            "their successors start elsewhere first: {}",
+            named(&names)
+        ));
     }
     if !view.pods.is_empty() {
         let names: Vec<_> = view.pods.iter().map(PodView::key).collect();

@@ -49,6 +49,7 @@ fn pod(name: &str, leaving: bool) -> PodView {
         priority: 0,
         leaving,
         forbids: None,
+        successor: None,
     }
 }
 
@@ -74,6 +75,10 @@ fn words(action: StepAction, view: &View) -> (&'static str, String) {
         Move::Act(Act::Cordon) => ("cordon", String::new()),
         Move::Act(Act::Uncordon) => ("uncordon", String::new()),
         Move::Act(Act::Evict(pods)) => ("evict", named(&pods.iter().map(PodView::key).collect::<Vec<_>>())),
+        Move::Act(Act::Relieve(pods)) => (
+            "relieve",
+            named(&pods.iter().map(PodView::key).collect::<Vec<_>>()),
+        ),
         Move::Act(Act::Delete(_)) => ("delete", String::new()),
         Move::Act(Act::Order) => ("order", String::new()),
         Move::Act(Act::Label) => ("label", String::new()),
@@ -129,11 +134,53 @@ fn every_step_has_one_next_move_in_every_situation() {
         forbids: Some("pod a carries a no".to_owned()),
         ..pod("a", false)
     };
+    let relieved = |name: &str, successor| PodView {
+        successor: Some(successor),
+        ..pod(name, false)
+    };
+    let deployment = || "web".to_owned();
+    let ask = || Successor::Ask {
+        deployment: deployment(),
+        version: None,
+    };
+    let rolls = || Successor::Coming {
+        deployment: deployment(),
+    };
+    let drained = |pods| View { pods, ..view(3) };
     let waiting = |created, now| View {
         waiting: vec![("team/w".to_owned(), at(created))],
         ..view(now)
     };
     let table = [
+        (
+            Drain,
+            drained(vec![pod("a", false), relieved("b", ask())]),
+            "relieve",
+            "team/b",
+        ),
+        (
+            Drain,
+            drained(vec![pod("a", false), relieved("b", rolls())]),
+            "evict",
+            "team/a",
+        ),
+        (
+            Drain,
+            drained(vec![pod("a", true), relieved("b", rolls())]),
+            "wait",
+            "their successors start elsewhere first: team/b",
+        ),
+        (
+            Drain,
+            drained(vec![relieved(
+                "b",
+                Successor::Refused {
+                    why: "no rights".to_owned(),
+                },
+            )]),
+            "wait",
+            "blocked: team/b: no rights",
+        ),
         (
             Cordon,
             View {

@@ -8,7 +8,8 @@
 //!
 //! [`preflight`] says whether it may begin, [`gate`] whether it may go on to another node, [`before`] remembers the cluster, [`marks`] say on every object that it is
 //! involved. [`world`] reads what a step needs, [`judge`] decides purely, [`effects`] acts, [`rollback`] undoes. The
-//! steps of one node are a lane, and lanes go in batches ([`lanes`]). [`abandoned`] marks are found and removed, and of
+//! steps of one node are a lane, and lanes go in batches ([`lanes`]). The only pod of a Deployment may have its
+//! [`successor`] first. [`abandoned`] marks are found and removed, and of
 //! operations that are over a [`history`] is kept.
 
 mod abandoned;
@@ -25,6 +26,7 @@ mod plan;
 mod preflight;
 mod record;
 mod rollback;
+mod successor;
 #[cfg(test)]
 mod tests;
 mod trigger;

@@ -7,7 +7,7 @@
 
 use super::judge::{PodView, named};
 use super::record::Record;
-use super::{LOOK_AGAIN, Tools, before, effects, judge, lanes, marks, world};
+use super::{LOOK_AGAIN, Tools, before, effects, judge, lanes, marks, successor, world};
 use crate::error::Error;
 use crate::runtime::chain;
 use crate::runtime::events::EventType;
@@ -135,6 +135,10 @@ async fn undo(tools: &Tools, record: &mut Record<'_>, grace: Duration) -> Result
 async fn uncordon(tools: &Tools, record: &Record<'_>, step: &PlannedStep) -> Result<Undone, Error> {
     let node = step.node.as_deref().unwrap_or_default();
     let undone = marks::unmark_node(tools, record.id(), node).await?;
+    if tools.index.surges(node) {
+        let pods = world::pods_on(tools, node).await?;
+        successor::take_back(tools, record, node, &pods.objects).await?;
+    }
     let text = if undone {
         "uncordoned, marks removed"
     } else {

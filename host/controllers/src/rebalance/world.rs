@@ -3,7 +3,7 @@
 
 use super::judge::{NodeView, PodView, Seen, View, VpsieNodeView};
 use super::record::Record;
-use super::{Rules, Tools, before, capacity, marks};
+use super::{Rules, Tools, before, capacity, marks, successor};
 use crate::error::Error;
 use autoscaler_api::autoscaler_config::RebalancerSettings;
 use autoscaler_api::labels;
@@ -47,6 +47,12 @@ pub(super) async fn read(
         Some(name) if asks_pods => pods_on(tools, name).await?,
         _ => PodsHere::default(),
     };
+    let mut pods = pods;
+    if let Some(name) = name.as_ref().filter(|_| step.action == Drain) {
+        for (view, pod) in pods.views.iter_mut().zip(&pods.objects) {
+            view.successor = successor::of(tools, record, name, pod).await?;
+        }
+    }
     let attached = match &name {
         Some(name) if step.action == Drain && pods.views.is_empty() && node.is_some() => {
             attached_to(tools, name).await?
@@ -148,6 +154,8 @@ pub(super) fn vpsie_node_view(node: &VPSieNode) -> VpsieNodeView {
 #[derive(Default)]
 pub(super) struct PodsHere {
     pub(super) views: Vec<PodView>,
+    /// The same pods as objects, in the same order.
+    pub(super) objects: Vec<Pod>,
     pub(super) deadlocks: Vec<String>,
 }
 
@@ -167,8 +175,9 @@ pub(super) async fn pods_on(tools: &Tools, node: &str) -> Result<PodsHere, Error
         .map(|(key, m)| (key.to_string(), m))
         .collect();
     let on_node = |pod: &&Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node);
-    let pods: Vec<&Pod> = pods.iter().filter(on_node).filter(|pod| matters(pod)).collect();
-    let mut views: Vec<PodView> = pods
+    let mut pods: Vec<&Pod> = pods.iter().filter(on_node).filter(|pod| matters(pod)).collect();
+    pods.sort_by_cached_key(|pod| (pod.namespace(), pod.name_any()));
+    let views: Vec<PodView> = pods
         .iter()
         .map(|pod| {
             let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
@@ -182,16 +191,21 @@ pub(super) async fn pods_on(tools: &Tools, node: &str) -> Result<PodsHere, Error
                 priority: pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or(0),
                 leaving: pod.metadata.deletion_timestamp.is_some(),
                 forbids,
+                successor: None,
             }
         })
         .collect();
-    views.sort();
     let deadlocks = if pods.is_empty() {
         Vec::new()
     } else {
         deadlocks(tools, &pods).await?
     };
-    Ok(PodsHere { views, deadlocks })
+    let objects = pods.into_iter().cloned().collect();
+    Ok(PodsHere {
+        views,
+        objects,
+        deadlocks,
+    })
 }
 
 /// Budgets that could never let a pod go: they want as many healthy pods as there are to be, or two claim one pod.

@@ -1,6 +1,5 @@
-//! Deployments: one replica set per pod template, the newest one at full size.
-//!
-//! A rollout replaces all pods at once: what matters here is how many pods there are and what they ask for.
+//! Deployments: one replica set per pod template. A new template is rolled out as its strategy says: `maxSurge` new pods
+//! come first, and old ones go as new ones become available; or all old ones go before the first new one comes.
 
 use std::sync::Arc;
 
@@ -27,24 +26,100 @@ pub(super) fn sync(step: &mut Step<'_>, place: &ObjectKey) {
     }
     let hash = template_hash(&deployment["spec"]["template"]);
     let name = format!("{}-{hash}", place.1);
-    let replicas = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
     let sets = step.owned(REPLICA_SETS, stored.uid());
-    let current = sets.iter().find(|set| metadata::text(&set.value, "name") == name);
-    match current {
+    let is_new = |set: &Arc<Stored>| metadata::text(&set.value, "name") == name;
+    let (new, old): (Vec<_>, Vec<_>) = sets.iter().cloned().partition(is_new);
+    let rollout = Rollout::of(deployment, new.first(), &old);
+    match new.first() {
         None => {
             let revision = sets.len() + 1;
-            let set = replica_set(deployment, &stored, &name, &hash, replicas, revision);
+            let set = replica_set(deployment, &stored, &name, &hash, rollout.new_size(), revision);
             step.create(REPLICA_SETS, &place.0, set, MANAGER);
         }
-        Some(set) => resize(step, set, replicas),
+        Some(set) => resize(step, set, rollout.new_size()),
     }
-    for set in sets
-        .iter()
-        .filter(|set| metadata::text(&set.value, "name") != name)
-    {
-        resize(step, set, 0);
+    let mut surplus = rollout.surplus();
+    // Those of whom fewest are available first: broken pods serve nobody.
+    let mut old = old;
+    old.sort_by_cached_key(|set| (number(&set.value, "status", "availableReplicas"), key(set)));
+    for set in &old {
+        let size = number(&set.value, "spec", "replicas");
+        let going = surplus.min(size);
+        surplus -= going;
+        resize(step, set, size - going);
     }
     update_status(step, &stored, &name);
+}
+
+/// Where a rollout stands.
+struct Rollout {
+    recreates: bool,
+    wanted: i64,
+    /// Pods beyond `wanted` that there may be, and pods of `wanted` that may be missing.
+    surge: i64,
+    missing: i64,
+    /// Pods that the sets are to have: the new one, and all old ones.
+    new: i64,
+    old: i64,
+    /// Of these, available ones.
+    new_available: i64,
+    old_available: i64,
+    /// Pods of old sets that are there.
+    old_present: i64,
+}
+
+impl Rollout {
+    fn of(deployment: &Value, new: Option<&Arc<Stored>>, old: &[Arc<Stored>]) -> Self {
+        let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
+        let strategy = &deployment["spec"]["strategy"];
+        let rolling = &strategy["rollingUpdate"];
+        let surge = share(&rolling["maxSurge"], wanted, true);
+        let missing = max_unavailable(deployment, wanted);
+        let sum = |part, field| -> i64 { old.iter().map(|set| number(&set.value, part, field)).sum() };
+        let of_new = |part, field| new.map_or(0, |set| number(&set.value, part, field));
+        Self {
+            recreates: strategy["type"] == "Recreate",
+            wanted,
+            surge,
+            // One of the two has to move.
+            missing: if surge == 0 { missing.max(1) } else { missing },
+            new: of_new("spec", "replicas"),
+            old: sum("spec", "replicas"),
+            new_available: of_new("status", "availableReplicas"),
+            old_available: sum("status", "availableReplicas"),
+            old_present: sum("status", "replicas"),
+        }
+    }
+
+    /// How many pods the new set is to have now.
+    fn new_size(&self) -> i64 {
+        let is_first = self.old == 0 && (!self.recreates || self.old_present == 0);
+        if is_first || self.new > self.wanted {
+            return self.wanted;
+        }
+        if self.recreates {
+            return self.new;
+        }
+        let room = self.wanted + self.surge - self.new - self.old;
+        self.wanted.min(self.new + room.max(0))
+    }
+
+    /// How many pods of old sets are to go now.
+    fn surplus(&self) -> i64 {
+        if self.recreates {
+            return self.old;
+        }
+        let least = self.wanted - self.missing;
+        let starting = (self.new - self.new_available).max(0);
+        let most = (self.new + self.old - least - starting).max(0);
+        let broken = (self.old - self.old_available).max(0);
+        let available = (self.new_available + self.old_available - least).max(0);
+        most.min(broken + available)
+    }
+}
+
+fn number(object: &Value, part: &str, field: &str) -> i64 {
+    object[part][field].as_i64().unwrap_or(0)
 }
 
 fn resize(step: &mut Step<'_>, set: &Arc<Stored>, replicas: i64) {
@@ -151,11 +226,21 @@ fn update_status(step: &mut Step<'_>, stored: &Arc<Stored>, current: &str) {
 
 fn max_unavailable(deployment: &Value, replicas: i64) -> i64 {
     let value = &deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"];
+    share(value, replicas, false)
+}
+
+/// A number, or a percentage of the replicas.
+fn share(value: &Value, replicas: i64, rounds_up: bool) -> i64 {
     match value {
         Value::Number(number) => number.as_i64().unwrap_or(0),
         Value::String(text) => {
             let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(0);
-            replicas * percent / 100
+            let hundredths = replicas * percent;
+            if rounds_up {
+                (hundredths + 99) / 100
+            } else {
+                hundredths / 100
+            }
         }
         _ => 0,
     }
