@@ -4,6 +4,7 @@
 mod crashes;
 mod killed;
 mod main_path;
+mod rollback_runbook;
 mod rollbacks;
 mod runbooks;
 mod trouble;
