@@ -4,7 +4,6 @@
 mod crashes;
 mod killed;
 mod main_path;
-mod rollback_runbook;
 mod rollbacks;
 mod runbooks;
 mod trouble;

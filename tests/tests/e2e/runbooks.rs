@@ -108,7 +108,7 @@ fn stand_in() -> serde_json::Value {
 }
 
 /// The commands of a page's `sh` blocks, those of several lines joined, without the remarks behind them.
-pub(crate) fn commands(page: &str) -> Vec<String> {
+fn commands(page: &str) -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
     let (mut inside, mut goes_on) = (false, false);
     for line in page.lines() {
@@ -197,7 +197,7 @@ async fn here(stage: &Stage, command: &str) -> Result<String> {
         .fold(start, |line, (from, to)| line.replace(from, to)))
 }
 
-pub(crate) async fn run(stage: &Stage, line: &str) -> Result<std::process::Output> {
+async fn run(stage: &Stage, line: &str) -> Result<std::process::Output> {
     let kubectl = stage.plane.kubectl_path();
     let folder = kubectl.parent().context("kubectl's folder")?;
     let path = format!(
@@ -219,7 +219,7 @@ pub(crate) async fn run(stage: &Stage, line: &str) -> Result<std::process::Outpu
 }
 
 /// The first lines.
-pub(crate) fn head(text: &str) -> String {
+fn head(text: &str) -> String {
     text.lines().take(4).map(|line| format!("  {line}\n")).collect()
 }
 
