@@ -67,13 +67,10 @@ fn removals(snapshot: &Snapshot, config: &Config, questions: &mut usize) -> Prop
         }
     }
     idle.sort_by_key(|node| (Reverse(node.hourly_micros), node.name));
+    // Those first that save most for each pod that moves.
     underused.sort_by_key(|node| {
-        (
-            node.busiest_permille,
-            node.pods_to_move,
-            Reverse(node.hourly_micros),
-            node.name,
-        )
+        let saving_per_move = node.hourly_micros / u64::from(node.pods_to_move.max(1));
+        (Reverse(saving_per_move), node.busiest_permille, node.name)
     });
     for node in &idle {
         round.remove_idle(node);

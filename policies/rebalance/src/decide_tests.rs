@@ -24,7 +24,7 @@ const IDLE: NodeCase = NodeCase {
     pods: 0,
     idle_ms: 20 * MINUTE,
     age_ms: 60 * MINUTE,
-    price: 100,
+    price: 100_000,
     flags: READY,
 };
 const LOW: NodeCase = NodeCase {
@@ -140,7 +140,13 @@ fn superfluous_nodes_go_and_the_others_are_explained() {
         ("busy nodes stay, silently", &[BUSY, BUSY], |_| {}, 9, &[], &[]),
         (
             "idle ones together, dearest first",
-            &[IDLE, NodeCase { price: 200, ..IDLE }],
+            &[
+                IDLE,
+                NodeCase {
+                    price: 200_000,
+                    ..IDLE
+                },
+            ],
             |_| {},
             9,
             &[(1, 0), (0, 0)],
@@ -199,6 +205,21 @@ fn superfluous_nodes_go_and_the_others_are_explained() {
             9,
             &[],
             &[(0, "GroupJustGrew")],
+        ),
+        (
+            "most saved for each move first",
+            &[
+                LOW,
+                NodeCase {
+                    pods: 1,
+                    permille: 300,
+                    ..LOW
+                },
+            ],
+            |_| {},
+            9,
+            &[(1, 1), (0, 2)],
+            &[],
         ),
         (
             "minimum",

@@ -29,7 +29,7 @@ pub(crate) struct Node<'a> {
     memory_permille: u32,
     pub(crate) pods_to_move: u32,
     pub(crate) age_ms: u64,
-    idle_ms: u64,
+    pub(crate) idle_ms: u64,
     pub(crate) not_ready_ms: u64,
     pub(crate) flags: NodeFlags,
 }

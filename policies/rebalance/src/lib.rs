@@ -1,14 +1,15 @@
 //! The built-in rebalance policy `remove-idle`: nodes that nobody needs go back.
 //!
 //! First the nodes that have had no pod to move for a while, the dearest first. Then, one at a time, the
-//! little-used ones whose pods the oracle places on the nodes that stay. Every node that looked superfluous
-//! and stays is named with the reason. Where the host replaces nodes, those that do not work, differ from their group's
+//! little-used ones whose pods the oracle places on the nodes that stay, those first that save most for each pod that
+//! moves. Every node that looked superfluous and stays is named with the reason. Where the host replaces nodes, those that do not work, differ from their group's
 //! spec or are too old are replaced before anything else, and where nothing can simply go, nodes make way for cheaper
 //! ones.
 
 mod decide;
 mod eligibility;
 mod replace;
+mod worth;
 
 use policy_sdk::rebalance::{Proposal, Snapshot};
 use policy_sdk::{Description, Diagnostic, PolicyError, Rebalance};
@@ -36,7 +37,8 @@ pub struct Config {
     pub max_age_seconds: u32,
     /// How many nodes make way together for cheaper ones at most; 0 replaces nothing for the money.
     pub most_merged: u32,
-    /// How long a new node is expected to earn what it saves.
+    /// How long what a replacement saves is counted on at most: it is for a third of the time for which the group has
+    /// neither grown nor shrunk.
     pub expected_life_seconds: u32,
     /// What the move of one pod costs, in millionths of the currency unit.
     pub eviction_cost_micros: u32,
@@ -51,7 +53,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            idle_seconds: 600,
+            idle_seconds: 180,
             underused_permille: 500,
             settle_seconds: 600,
             while_pods_wait: false,
@@ -59,7 +61,7 @@ impl Default for Config {
             max_age_seconds: 0,
             most_merged: 8,
             expected_life_seconds: 86_400,
-            eviction_cost_micros: 2_000,
+            eviction_cost_micros: 10_000,
             start_seconds: 300,
             minimum_saving_permille: 100,
             flip_back_seconds: 86_400,

@@ -6,12 +6,13 @@
 
 use crate::Config;
 use crate::eligibility::Node;
+use crate::worth::Worth;
 use policy_sdk::Reason;
 use policy_sdk::rebalance::{NodeFlags, Replacement, ReplacementKind, Snapshot};
 use policy_sdk::what_if::{self, Addition, Question};
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
-const HOUR: u64 = 3600;
 /// Context annotations of the host.
 const MAY_REPLACE: &str = "may-replace";
 const GIVEN_UP: &str = "given-up";
@@ -98,9 +99,17 @@ impl Search<'_> {
                 ready && node.hourly_micros > 0 && self.may_go(node) && self.is_settled(node)
             })
             .collect();
+        // Nodes that will go by themselves in a moment: what is left then is another fleet.
+        let idle = u64::from(self.config.idle_seconds) * 1000;
+        let emptying = nodes
+            .iter()
+            .filter(|node| node.pods_to_move == 0 && node.idle_ms < idle && self.may_go(node));
+        let emptying: BTreeSet<u32> = emptying.map(|node| node.group).collect();
+        candidates.retain(|node| !emptying.contains(&node.group));
         // Those whose load fills least of what they cost.
         candidates.sort_by_key(|node| (node.busiest_permille, Reverse(node.hourly_micros), node.name));
-        let groups: std::collections::BTreeSet<u32> = candidates.iter().map(|node| node.group).collect();
+        let groups: BTreeSet<u32> = candidates.iter().map(|node| node.group).collect();
+        let mut sets: Vec<Vec<&Node<'_>>> = Vec::new();
         for group in groups {
             let members: Vec<&Node<'_>> = candidates
                 .iter()
@@ -108,17 +117,18 @@ impl Search<'_> {
                 .filter(|node| node.group == group)
                 .collect();
             let most = members.len().min(self.config.most_merged as usize);
-            // The emptiest ones together, and each by itself: from another one on in every decision, so that those
-            // beyond the limit of questions have their turn.
-            let turn = usize::try_from(self.snapshot.context.seed / 1000).unwrap_or(0) % members.len().max(1);
-            let singles = members.iter().cycle().skip(turn).map(|node| vec![*node]);
-            let together = (2..=most).rev().map(|count| members[..count].to_vec());
-            for set in together.chain(singles.take(usize::from(most > 0) * members.len())) {
-                if let Some((saving, found)) = self.cheaper(&set)
-                    && best.as_ref().is_none_or(|(known, _)| saving > *known)
-                {
-                    best = Some((saving, found));
-                }
+            // The emptiest ones together, and each by itself.
+            sets.extend((2..=most).rev().map(|count| members[..count].to_vec()));
+            sets.extend(members.iter().map(|node| vec![*node]).filter(|_| most > 0));
+        }
+        // From another one on in every decision, so that those beyond the limit of questions have their turn.
+        let turn = usize::try_from(self.snapshot.context.seed / 1000).unwrap_or(0) % sets.len().max(1);
+        sets.rotate_left(turn);
+        for set in sets {
+            if let Some((saving, found)) = self.cheaper(&set)
+                && best.as_ref().is_none_or(|(known, _)| saving > *known)
+            {
+                best = Some((saving, found));
             }
         }
         best.map(|(_, found)| found)
@@ -130,6 +140,10 @@ impl Search<'_> {
         let pods: u64 = set.iter().map(|node| u64::from(node.pods_to_move)).sum();
         let numbers: Vec<u32> = set.iter().map(|node| node.number).collect();
         let group = set.first()?.group;
+        let worth = Worth {
+            snapshot: self.snapshot,
+            config: self.config,
+        };
         let mut best: Option<(u64, Found)> = None;
         for offer in self.offers(group) {
             if self.was_given_up(group, offer.template) {
@@ -149,7 +163,7 @@ impl Search<'_> {
             };
             let new = offer.hourly_micros * u64::from(used);
             let saving = old.saturating_sub(new);
-            let Some(net) = self.worth_it(old, new, pods) else {
+            let Some(net) = worth.of_replacement(group, old, new, pods) else {
                 continue;
             };
             if best.as_ref().is_some_and(|(known, _)| *known >= net) {
@@ -169,19 +183,6 @@ impl Search<'_> {
             best = Some((net, (self.replacement(&numbers, offer, used, kind), reason)));
         }
         best
-    }
-
-    /// What is left of a saving over the expected life of a node when the moves and the time in which both old and
-    /// new nodes run are paid; none where that is nothing.
-    fn worth_it(&self, old: u64, new: u64, pods: u64) -> Option<u64> {
-        let saving = old.checked_sub(new)?;
-        if saving * 1000 < old * u64::from(self.config.minimum_saving_permille) {
-            return None;
-        }
-        let earned = saving * u64::from(self.config.expected_life_seconds) / HOUR;
-        let moves = pods * u64::from(self.config.eviction_cost_micros);
-        let overlap = new * u64::from(self.config.start_seconds) / HOUR;
-        earned.checked_sub(moves + overlap).filter(|net| *net > 0)
     }
 
     /// How many of `count` new nodes the pods of these nodes need; none where they do not fit.

@@ -157,6 +157,36 @@ fn nodes_make_way_where_it_is_needed_or_pays() {
         ),
         ("it lives too short", 1, |_, c| c.expected_life_seconds = 60, None),
         (
+            "the group grew a while ago, and will again",
+            1,
+            |s, _| s.catalogue.groups[0].since_scale_up_ms = Some(120 * 60_000),
+            Some((vec![0], 1, 1, Cheaper)),
+        ),
+        (
+            "by that time the moves are not paid",
+            1,
+            |s, c| {
+                s.catalogue.groups[0].since_scale_up_ms = Some(120 * 60_000);
+                c.eviction_cost_micros = 12_000;
+            },
+            None,
+        ),
+        (
+            "the group shrank just now, and will again",
+            1,
+            |s, _| s.catalogue.groups[0].since_scale_down_ms = Some(60_000),
+            None,
+        ),
+        (
+            "another node will go by itself in a moment",
+            2,
+            |s, _| {
+                s.fleet.pods_to_move[1] = 0;
+                s.fleet.idle_ms[1] = 60_000;
+            },
+            None,
+        ),
+        (
             "it saves too little",
             1,
             |_, c| c.minimum_saving_permille = 700,

@@ -51,7 +51,7 @@ impl Default for Scenario {
 }
 
 /// A Deployment in a few words.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Workload {
     /// Name, and value of the label `app`.
     pub name: &'static str,
