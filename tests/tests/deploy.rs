@@ -354,7 +354,10 @@ async fn the_service_account_may_do_this_and_no_more() -> Result<()> {
 async fn surge_takes_the_rights_of_its_own_file() -> Result<()> {
     let plane = ControlPlane::shared().await?;
     let (installed, _) = rendered(plane, ".").await?;
-    ensure!(!installed.contains("surge"), "it is part of the kustomization");
+    ensure!(
+        !installed.contains("vpsie-autoscaler-surge"),
+        "it is part of the kustomization"
+    );
     let text = std::fs::read_to_string(deploy().join("surge-rbac.yaml"))?;
     let objects: Vec<Value> = text
         .split("\n---\n")
