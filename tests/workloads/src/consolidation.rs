@@ -38,7 +38,7 @@ pub(crate) fn small_pods() -> Snapshot {
 
 /// Small pods again, on nodes that all do their work.
 pub(crate) fn settled() -> Snapshot {
-    fleet(88, |draw| 520 + draw.below(200)).0.snapshot
+    fleet(84, |draw| 520 + draw.below(200)).0.snapshot
 }
 
 /// A third of the nodes is nearly empty, a third half full, the rest does its work.
