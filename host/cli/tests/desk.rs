@@ -2,29 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod support;
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-fn guest(name: &str) -> String {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../target/policies/test/{name}.wasm"));
-    file.to_str().unwrap().to_owned()
-}
-
-/// Exit code, data and talk of `policy …`.
-fn policy(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_vpsie-autoscaler"))
-        .arg("policy")
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    (
-        output.status.code().unwrap(),
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
-}
+use support::{guest, policy};
 
 fn good(folder: &Path, arguments: &[&str]) -> String {
     let (code, stdout, stderr) = policy(folder, arguments);

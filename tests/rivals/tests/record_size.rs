@@ -17,15 +17,7 @@ const LIMITS: [(&str, usize); 3] = [
 fn records_of_large_clusters_stay_small() {
     let engine = Engine::new().unwrap();
     let set = PolicySet::built_in(&engine).unwrap();
-    let choose = |kind: Kind, _: Option<&Asked>| {
-        let built_in = set.active(kind).pop()?;
-        Some(Choice {
-            name: built_in.name.clone(),
-            policy: built_in.policy.clone(),
-            config: built_in.config.clone(),
-            limits: built_in.limits,
-        })
-    };
+    let choose = |kind: Kind, _: Option<&Asked>| set.active(kind).pop().as_deref().map(Choice::from);
     for (id, limit) in LIMITS {
         let workload = find(id).unwrap();
         let snapshot = Arc::new((workload.snapshot)());

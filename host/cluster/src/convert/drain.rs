@@ -4,29 +4,26 @@ use autoscaler_api::node_group::{DrainPolicy, PodTreatment, SingleReplica};
 use autoscaler_api::{AutoscalerConfig, NodeGroup};
 use autoscaler_core::model::{DrainRules, Treatment};
 
+/// What the group says, else what the installation says.
+fn said<T>(
+    config: Option<&AutoscalerConfig>,
+    group: &NodeGroup,
+    field: fn(&DrainPolicy) -> Option<T>,
+) -> Option<T> {
+    let group = group.spec.scale_down_policy.as_ref();
+    let group = group.and_then(|down| down.drain.as_ref());
+    let config = config.and_then(|config| config.spec.rebalancer.as_ref()?.drain.as_ref());
+    group.and_then(field).or_else(|| config.and_then(field))
+}
+
 /// Whether the only pod of a Deployment has its successor first.
 pub(crate) fn surges(config: Option<&AutoscalerConfig>, group: &NodeGroup) -> bool {
-    let config = config.and_then(|config| config.spec.rebalancer.as_ref()?.drain.as_ref());
-    let group = group
-        .spec
-        .scale_down_policy
-        .as_ref()
-        .and_then(|down| down.drain.as_ref());
-    let said = group.and_then(|group| group.single_replica);
-    let said = said.or_else(|| config.and_then(|config| config.single_replica));
-    said.unwrap_or_default() == SingleReplica::Surge
+    said(config, group, |drain| drain.single_replica).unwrap_or_default() == SingleReplica::Surge
 }
 
 pub(crate) fn drain_rules(config: Option<&AutoscalerConfig>, group: &NodeGroup) -> DrainRules {
-    let config = config.and_then(|config| config.spec.rebalancer.as_ref()?.drain.as_ref());
-    let group = group
-        .spec
-        .scale_down_policy
-        .as_ref()
-        .and_then(|down| down.drain.as_ref());
     let said = |field: fn(&DrainPolicy) -> Option<PodTreatment>, default: Treatment| {
-        let said = group.and_then(field).or_else(|| config.and_then(field));
-        said.map_or(default, |said| match said {
+        said(config, group, field).map_or(default, |said| match said {
             PodTreatment::Evict => Treatment::Evict,
             PodTreatment::Keep => Treatment::Keep,
         })

@@ -36,13 +36,7 @@ pub(super) fn rehearse(
                 limits: loaded.limits,
             });
         }
-        let built_in = set.active(kind).pop()?;
-        Some(Choice {
-            name: built_in.name.clone(),
-            policy: built_in.policy.clone(),
-            config: built_in.config.clone(),
-            limits: built_in.limits,
-        })
+        set.active(kind).pop().as_deref().map(Choice::from)
     };
     let mut failed = records.iter().filter_map(|record| {
         let error = replay(record, &|kind, _| choose(kind)).err()?;

@@ -1,6 +1,7 @@
 //! The same decision once more: with the components of the record it must come to the same plan.
 
 use super::{Answered, Asked, Call, Record, Round, Subject};
+use crate::binding::Binding;
 use crate::compile::CompiledPolicy;
 use crate::course::{self, Accept};
 use crate::error::CallError;
@@ -18,6 +19,18 @@ pub struct Choice {
     pub policy: Arc<CompiledPolicy>,
     pub config: String,
     pub limits: Limits,
+}
+
+/// On the terms on which it is bound.
+impl From<&Binding> for Choice {
+    fn from(binding: &Binding) -> Self {
+        Self {
+            name: binding.name.clone(),
+            policy: binding.policy.clone(),
+            config: binding.config.clone(),
+            limits: binding.limits,
+        }
+    }
 }
 
 /// Why a decision cannot be made again.

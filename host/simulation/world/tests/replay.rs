@@ -180,15 +180,7 @@ fn every_decision_of_a_world_can_be_made_again() {
     assert!(error.to_string().contains(thousand.policy.digest()), "{error}");
 
     // Another policy on the same decision: what differs is told, and what it comes to.
-    let modest = |kind: Kind, _: Option<&Asked>| {
-        let built_in = set.active(kind).pop()?;
-        Some(Choice {
-            name: built_in.name.clone(),
-            policy: built_in.policy.clone(),
-            config: built_in.config.clone(),
-            limits: built_in.limits,
-        })
-    };
+    let modest = |kind: Kind, _: Option<&Asked>| set.active(kind).pop().as_deref().map(Choice::from);
     let other = replay(growth, &modest).unwrap();
     let lines = difference(&growth.snapshot, &growth.rounds, &other);
     assert_eq!(
