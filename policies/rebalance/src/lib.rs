@@ -53,7 +53,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            idle_seconds: 180,
+            idle_seconds: 120,
             underused_permille: 500,
             settle_seconds: 600,
             while_pods_wait: false,
@@ -61,7 +61,7 @@ impl Default for Config {
             max_age_seconds: 0,
             most_merged: 8,
             expected_life_seconds: 86_400,
-            eviction_cost_micros: 10_000,
+            eviction_cost_micros: 20_000,
             start_seconds: 300,
             minimum_saving_permille: 100,
             flip_back_seconds: 86_400,

@@ -159,7 +159,10 @@ fn nodes_make_way_where_it_is_needed_or_pays() {
         (
             "the group grew a while ago, and will again",
             1,
-            |s, _| s.catalogue.groups[0].since_scale_up_ms = Some(120 * 60_000),
+            |s, c| {
+                s.catalogue.groups[0].since_scale_up_ms = Some(120 * 60_000);
+                c.eviction_cost_micros = 10_000;
+            },
             Some((vec![0], 1, 1, Cheaper)),
         ),
         (
