@@ -46,6 +46,7 @@ const REBALANCE: Kind = Kind {
     refused: "rebalance: {idleSecondz: 1}",
     complaint: "/idleSecondz: unknown field",
 };
+const KINDS: [Kind; 3] = [SCALE_UP, NODE_SELECTION, REBALANCE];
 
 /// Runs `policy …` in a folder, and returns whether it succeeds and what it prints.
 fn policy(folder: &Path, arguments: &[&str], prepare: &dyn Fn(&mut Command)) -> (bool, String) {
@@ -131,7 +132,7 @@ fn in_rust() {
             .env_remove("CARGO_MANIFEST_DIR");
         toolchain.apply(command);
     };
-    for kind in [SCALE_UP, NODE_SELECTION, REBALANCE] {
+    for kind in KINDS {
         let project = passes("rust", &kind, &prepare);
         let (good, text) = policy(&project, &["check", "target/policy.wasm"], &|_| {});
         assert!(good && text.contains(kind.name), "{text}");
@@ -147,7 +148,7 @@ fn in_python() {
     let prepare = |command: &mut Command| {
         command.env("PATH", &path).env("PYTHONPATH", &tools);
     };
-    for kind in [SCALE_UP, NODE_SELECTION] {
+    for kind in KINDS {
         passes("python", &kind, &prepare);
     }
 }
@@ -158,26 +159,7 @@ fn in_javascript() {
     let prepare = |command: &mut Command| {
         command.env("PATH", &tools.path);
     };
-    for kind in [SCALE_UP, NODE_SELECTION] {
+    for kind in KINDS {
         passes("javascript", &kind, &prepare);
-    }
-}
-
-#[test]
-fn a_language_without_a_beginning_of_a_kind_says_which_there_are() {
-    let folder = tempfile::tempdir().unwrap();
-    for lang in ["python", "javascript"] {
-        let (good, text) = policy(
-            folder.path(),
-            &["new", "mine", "--lang", lang, "--kind", "rebalance"],
-            &|_| {},
-        );
-        assert!(!good);
-        assert!(
-            text.contains("--kind rebalance")
-                && text.contains("scale-up, node-selection")
-                && text.contains("--lang rust"),
-            "{text}"
-        );
     }
 }
