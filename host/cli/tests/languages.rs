@@ -16,6 +16,9 @@ const COMPONENTIZE_JS: &str = "0.23.0";
 /// Where cargo builds the projects of these tests: what they depend on is built once for all.
 const PROJECTS: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/projects");
 
+/// What a new project's author is told to begin with.
+const FIRST: [&str; 2] = ["test", "--build"];
+
 /// A kind of policy with a second case of its project, and a configuration that it refuses.
 struct Kind {
     name: &'static str,
@@ -79,6 +82,8 @@ fn project(lang: &str, kind: &Kind) -> PathBuf {
         &|_| {},
     );
     assert!(made.0, "{}", made.1);
+    let next = format!("policy {}\n", FIRST.join(" "));
+    assert!(made.1.ends_with(&next), "{}", made.1);
     if lang != "rust" {
         // What an interpreter takes is its own matter.
         let expect = project.join("cases/first/expect.yaml");
@@ -105,7 +110,7 @@ fn project(lang: &str, kind: &Kind) -> PathBuf {
 /// Builds the project, and sees the two cases hold and the configuration refused.
 fn passes(lang: &str, kind: &Kind, prepare: &dyn Fn(&mut Command)) -> PathBuf {
     let project = project(lang, kind);
-    let (_, text) = policy(&project, &["test", "--build"], prepare);
+    let (_, text) = policy(&project, &FIRST, prepare);
     for said in [
         "ok    cases/first (",
         "ok    cases/configured (",

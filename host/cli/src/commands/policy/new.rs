@@ -67,7 +67,7 @@ pub(super) fn run(options: &PolicyNew) -> anyhow::Result<()> {
         Language::Javascript => "  npm install\n",
     };
     super::super::print(&format!(
-        "{name} is in {folder}. Next:\n  cd {folder}\n{tools}  vpsie-autoscaler policy build\n  vpsie-autoscaler policy test\n",
+        "{name} is in {folder}. Next:\n  cd {folder}\n{tools}  vpsie-autoscaler policy test --build\n",
         folder = folder.display()
     ))
 }
