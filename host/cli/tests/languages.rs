@@ -16,6 +16,9 @@ const COMPONENTIZE_JS: &str = "0.23.0";
 /// Where cargo builds the projects of these tests: what they depend on is built once for all.
 const PROJECTS: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/projects");
 
+/// What a new project's author is told to begin with.
+const FIRST: [&str; 2] = ["test", "--build"];
+
 /// A kind of policy with a second case of its project, and a configuration that it refuses.
 struct Kind {
     name: &'static str,
@@ -46,6 +49,7 @@ const REBALANCE: Kind = Kind {
     refused: "rebalance: {idleSecondz: 1}",
     complaint: "/idleSecondz: unknown field",
 };
+const KINDS: [Kind; 3] = [SCALE_UP, NODE_SELECTION, REBALANCE];
 
 /// Runs `policy …` in a folder, and returns whether it succeeds and what it prints.
 fn policy(folder: &Path, arguments: &[&str], prepare: &dyn Fn(&mut Command)) -> (bool, String) {
@@ -78,6 +82,8 @@ fn project(lang: &str, kind: &Kind) -> PathBuf {
         &|_| {},
     );
     assert!(made.0, "{}", made.1);
+    let next = format!("policy {}\n", FIRST.join(" "));
+    assert!(made.1.ends_with(&next), "{}", made.1);
     if lang != "rust" {
         // What an interpreter takes is its own matter.
         let expect = project.join("cases/first/expect.yaml");
@@ -104,7 +110,7 @@ fn project(lang: &str, kind: &Kind) -> PathBuf {
 /// Builds the project, and sees the two cases hold and the configuration refused.
 fn passes(lang: &str, kind: &Kind, prepare: &dyn Fn(&mut Command)) -> PathBuf {
     let project = project(lang, kind);
-    let (_, text) = policy(&project, &["test", "--build"], prepare);
+    let (_, text) = policy(&project, &FIRST, prepare);
     for said in [
         "ok    cases/first (",
         "ok    cases/configured (",
@@ -131,7 +137,7 @@ fn in_rust() {
             .env_remove("CARGO_MANIFEST_DIR");
         toolchain.apply(command);
     };
-    for kind in [SCALE_UP, NODE_SELECTION, REBALANCE] {
+    for kind in KINDS {
         let project = passes("rust", &kind, &prepare);
         let (good, text) = policy(&project, &["check", "target/policy.wasm"], &|_| {});
         assert!(good && text.contains(kind.name), "{text}");
@@ -147,7 +153,7 @@ fn in_python() {
     let prepare = |command: &mut Command| {
         command.env("PATH", &path).env("PYTHONPATH", &tools);
     };
-    for kind in [SCALE_UP, NODE_SELECTION] {
+    for kind in KINDS {
         passes("python", &kind, &prepare);
     }
 }
@@ -158,26 +164,7 @@ fn in_javascript() {
     let prepare = |command: &mut Command| {
         command.env("PATH", &tools.path);
     };
-    for kind in [SCALE_UP, NODE_SELECTION] {
+    for kind in KINDS {
         passes("javascript", &kind, &prepare);
-    }
-}
-
-#[test]
-fn a_language_without_a_beginning_of_a_kind_says_which_there_are() {
-    let folder = tempfile::tempdir().unwrap();
-    for lang in ["python", "javascript"] {
-        let (good, text) = policy(
-            folder.path(),
-            &["new", "mine", "--lang", lang, "--kind", "rebalance"],
-            &|_| {},
-        );
-        assert!(!good);
-        assert!(
-            text.contains("--kind rebalance")
-                && text.contains("scale-up, node-selection")
-                && text.contains("--lang rust"),
-            "{text}"
-        );
     }
 }

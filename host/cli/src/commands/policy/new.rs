@@ -46,7 +46,7 @@ pub(super) fn run(options: &PolicyNew) -> anyhow::Result<()> {
         PolicyKind::Rebalance => shared!("rebalance"),
     };
     let fill = |text: &str| text.replace("{{name}}", &name).replace("{{kind}}", shared.kind);
-    let mut files = own(options.lang, options.kind)?;
+    let mut files = own(options.lang, options.kind);
     files.extend([
         ("cases/first/snapshot.yaml", shared.snapshot),
         ("cases/first/expect.yaml", shared.expectation),
@@ -67,13 +67,13 @@ pub(super) fn run(options: &PolicyNew) -> anyhow::Result<()> {
         Language::Javascript => "  npm install\n",
     };
     super::super::print(&format!(
-        "{name} is in {folder}. Next:\n  cd {folder}\n{tools}  vpsie-autoscaler policy build\n  vpsie-autoscaler policy test\n",
+        "{name} is in {folder}. Next:\n  cd {folder}\n{tools}  vpsie-autoscaler policy test --build\n",
         folder = folder.display()
     ))
 }
 
 /// The files that a language has for itself.
-fn own(lang: Language, kind: PolicyKind) -> anyhow::Result<Vec<File>> {
+fn own(lang: Language, kind: PolicyKind) -> Vec<File> {
     let source = match (lang, kind) {
         (Language::Rust, PolicyKind::ScaleUp) => file!("rust/scale-up/lib.rs.txt"),
         (Language::Rust, PolicyKind::NodeSelection) => file!("rust/node-selection/lib.rs.txt"),
@@ -84,12 +84,8 @@ fn own(lang: Language, kind: PolicyKind) -> anyhow::Result<Vec<File>> {
         (Language::Javascript, PolicyKind::NodeSelection) => {
             file!("javascript/node-selection/policy.js.txt")
         }
-        (Language::Python | Language::Javascript, PolicyKind::Rebalance) => {
-            bail!(
-                "--kind rebalance: in this language there are beginnings of scale-up, node-selection; use --lang rust, or \
-                 write it against vendor/wit of one of these"
-            )
-        }
+        (Language::Python, PolicyKind::Rebalance) => file!("python/rebalance/app.py.txt"),
+        (Language::Javascript, PolicyKind::Rebalance) => file!("javascript/rebalance/policy.js.txt"),
     };
     let schema = match kind {
         PolicyKind::ScaleUp => file!("rust/scale-up/config.schema.json"),
@@ -100,7 +96,7 @@ fn own(lang: Language, kind: PolicyKind) -> anyhow::Result<Vec<File>> {
         ("policy.json", "{ \"kind\": \"{{kind}}\" }\n"),
         (".gitignore", "/target\n/node_modules\n__pycache__\n"),
     ];
-    Ok(match lang {
+    match lang {
         Language::Rust => vec![
             ("Cargo.toml", file!("rust/Cargo.toml.txt")),
             (".gitignore", file!("rust/gitignore.txt")),
@@ -122,7 +118,7 @@ fn own(lang: Language, kind: PolicyKind) -> anyhow::Result<Vec<File>> {
             &guest,
         ]
         .concat(),
-    })
+    }
 }
 
 fn write(file: &Path, text: &str) -> anyhow::Result<()> {
@@ -167,9 +163,13 @@ mod tests {
 
     #[test]
     fn a_policy_has_the_same_options_in_every_language() {
-        for kind in [PolicyKind::ScaleUp, PolicyKind::NodeSelection] {
+        for kind in [
+            PolicyKind::ScaleUp,
+            PolicyKind::NodeSelection,
+            PolicyKind::Rebalance,
+        ] {
             let file = |lang: Language, place: &str| {
-                let files = own(lang, kind).unwrap();
+                let files = own(lang, kind);
                 let (_, text) = files.into_iter().find(|(name, _)| *name == place).unwrap();
                 text
             };
@@ -178,6 +178,5 @@ mod tests {
                 assert!(file(lang, place).contains(schema), "{lang:?} {kind:?}");
             }
         }
-        assert!(own(Language::Python, PolicyKind::Rebalance).is_err());
     }
 }
