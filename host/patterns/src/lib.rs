@@ -6,8 +6,11 @@
 //!
 //! *Invariant:* a function of its arguments, in a bounded number of steps.
 
+mod complete;
 mod pattern;
 mod problem;
+mod relax;
+mod rest;
 mod search;
 mod simplex;
 

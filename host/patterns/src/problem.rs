@@ -29,4 +29,6 @@ pub struct Problem {
     /// How much may be weighed, in rows looked at for a pattern: once it is spent, what is left is bought in the first
     /// way that comes.
     pub effort: u64,
+    /// What may stay unsaved, as a part of the price of all nodes: the search ends where it could save less.
+    pub gap: f64,
 }

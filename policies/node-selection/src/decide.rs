@@ -13,7 +13,7 @@ const FALLBACKS: usize = 5;
 
 pub(crate) fn decide(snapshot: &Snapshot, config: &Config) -> Mix {
     let weighed = weigh(snapshot, config);
-    let mut plan = Plan::new(&weighed);
+    let mut plan = Plan::new(&weighed, u64::from(config.search_effort) * 1000);
     plan.make(config.mix_templates);
     let mut rankings: BTreeMap<u32, Ranking> = BTreeMap::new();
     let mut purchases = Vec::new();

@@ -28,6 +28,8 @@ pub struct Config {
     pub preferred_offerings: Vec<String>,
     /// How much more, in percent.
     pub preference_percent: u32,
+    /// How much the search for the mix may weigh, in thousands of steps.
+    pub search_effort: u32,
 }
 
 impl Default for Config {
@@ -36,6 +38,7 @@ impl Default for Config {
             mix_templates: true,
             preferred_offerings: Vec::new(),
             preference_percent: 20,
+            search_effort: 2000,
         }
     }
 }
@@ -68,7 +71,12 @@ mod tests {
         let properties: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
         assert_eq!(
             properties,
-            ["mixTemplates", "preferencePercent", "preferredOfferings"]
+            [
+                "mixTemplates",
+                "preferencePercent",
+                "preferredOfferings",
+                "searchEffort"
+            ]
         );
         let defaults: serde_json::Map<String, serde_json::Value> = schema["properties"]
             .as_object()

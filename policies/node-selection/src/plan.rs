@@ -14,15 +14,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Times that what found no place is bought in addition.
 const REPAIRS: u32 = 8;
+/// Times in a row that nothing found a place by it, and it is given up.
+const VAIN: u32 = 2;
 /// Questions of one decision about single nodes: many where a question is cheap, few where there are many pods, which
 /// make each question dear and a single node a trifle.
 const MOST_TRIALS: u64 = 60;
 const PODS_TRIED: u64 = 1_500;
+/// Pods for which a search has its whole effort; with more it has less in proportion, down to that of the second number.
+const FEW_PODS: u64 = 1_000;
+const MANY_PODS: u64 = 10_000;
 /// A class makes a question as dear as so many pods.
 const PODS_OF_A_CLASS: u64 = 8;
-
-/// What the searches of one decision may weigh: a part of the default fuel.
-const EFFORT: u64 = 2_000_000;
 
 pub(crate) struct Plan<'a> {
     snapshot: &'a Snapshot,
@@ -37,10 +39,14 @@ pub(crate) struct Plan<'a> {
     /// What has no place, with the rule that refuses it.
     pub(crate) left: BTreeMap<u32, (u32, Cause)>,
     trials: u64,
+    /// What the searches of one round may weigh.
+    effort: u64,
 }
 
 impl<'a> Plan<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
+    /// `effort` is what may be weighed for few pods. With more it is less, in proportion: a single node matters less
+    /// then, and the time is needed for the questions.
+    pub(crate) fn new(snapshot: &'a Snapshot, effort: u64) -> Self {
         let mut pods: BTreeMap<u32, u32> = BTreeMap::new();
         let mut demanded = Demanded::new();
         for demand in &snapshot.demand {
@@ -68,6 +74,7 @@ impl<'a> Plan<'a> {
             weighed: BTreeMap::new(),
             additions: Vec::new(),
             trials,
+            effort: effort.saturating_mul(FEW_PODS) / total.clamp(FEW_PODS, MANY_PODS),
             snapshot,
         }
     }
@@ -75,11 +82,14 @@ impl<'a> Plan<'a> {
     /// Buys for all groups until every pod has a place, or nothing helps. With `mixed`, a group's nodes may be of
     /// several templates.
     pub(crate) fn make(&mut self, mixed: bool) {
+        let mut vain = 0;
         for round in 0..=REPAIRS {
-            if self.left_pods() == 0 || !self.buy(mixed, round) {
+            let left = self.left_pods();
+            if left == 0 || vain == VAIN || !self.buy(mixed, round, vain) {
                 break;
             }
             self.settle();
+            vain = if self.left_pods() < left { 0 } else { vain + 1 };
         }
         if mixed && self.left_pods() == 0 {
             self.make_smaller();
@@ -129,10 +139,10 @@ impl<'a> Plan<'a> {
         self.left.values().map(|(pods, _)| u64::from(*pods)).sum()
     }
 
-    /// Buys for what is left. Where little remains round after round, more is bought than would do for it: what is not
-    /// used goes again.
-    fn buy(&mut self, mixed: bool, round: u32) -> bool {
-        let mut wishes = wishes(self.snapshot, &self.demanded, &self.left, round);
+    /// Buys for what is left. Where that was in vain, more is bought than would do for it: what is not used goes
+    /// again.
+    fn buy(&mut self, mixed: bool, round: u32, vain: u32) -> bool {
+        let mut wishes = wishes(self.snapshot, &self.demanded, &self.left, vain);
         // Each gets its turn to be the first, because the first may take the last node that the cluster allows.
         let first = round as usize % wishes.len().max(1);
         wishes.rotate_left(first);
@@ -152,7 +162,7 @@ impl<'a> Plan<'a> {
 
     fn buy_for(&mut self, wish: &Wish<'_>, room: u32, mixed: bool, round: u32, wishes: usize) -> bool {
         // The first round counts most; later ones have little left to place.
-        let effort = EFFORT / wishes.max(1) as u64 / (1 << round.min(16));
+        let effort = self.effort / wishes.max(1) as u64 / (1 << round.min(16));
         let mut posed = Posed::new(self.snapshot, wish, room, effort);
         self.weighed
             .entry(wish.group)

@@ -18,6 +18,8 @@ pub(crate) struct Posed {
 const MOST_OFFERS: usize = 48;
 /// Sorts of pods that are told apart; beyond that, those that are most alike count as one.
 const MOST_ROWS: usize = 64;
+/// What may stay unsaved, as a part of the price.
+const GAP: f64 = 0.001;
 /// What a template that failed lately costs more, so that it comes last.
 const FAILING: f64 = 1000.0;
 /// What a node costs beyond its price, in parts of the dearest.
@@ -77,6 +79,7 @@ impl Posed {
                 offers,
                 limit,
                 effort,
+                gap: GAP,
             },
             templates,
         };

@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Pods by class, by group in the order of the demand.
 pub(crate) type Demanded = Vec<(u32, BTreeMap<u32, u32>)>;
 
+/// How much more is bought each time that it was in vain.
+const MORE: u32 = 8;
+
 /// Pods that a group shall take.
 pub(crate) struct Wish<'a> {
     pub(crate) group: u32,
@@ -25,10 +28,11 @@ pub(crate) fn wishes<'a>(
     snapshot: &'a Snapshot,
     demanded: &Demanded,
     left: &BTreeMap<u32, (u32, Cause)>,
-    round: u32,
+    vain: u32,
 ) -> Vec<Wish<'a>> {
-    // A node that has just enough room for what is left may be filled with others: where that goes on, more is bought.
-    let more = |pods: u32| pods.saturating_mul(1 << round.saturating_sub(2).min(16));
+    // A node that has just enough room for what is left may be filled with others: where that goes on, much more is
+    // bought.
+    let more = |pods: u32| pods.saturating_mul(MORE.saturating_pow(vain));
     let (spread, others): (Vec<_>, Vec<_>) = left
         .iter()
         .map(|(class, (pods, cause))| (*class, *pods, *cause))

@@ -7,7 +7,7 @@
 
 use super::State;
 use super::fill::Offer;
-use super::sorts::{Sort, Want, sorts};
+use super::sorts::{Sort, Want, number, sorts};
 use super::work::Work;
 use crate::model::{NodeId, TemplateId};
 use autoscaler_patterns::{Problem, Row};
@@ -21,6 +21,11 @@ const MOST_KINDS: usize = 48;
 const MOST_NEW: usize = 10_000;
 /// What a search may weigh.
 const SEARCH_EFFORT: u64 = 1_500_000;
+/// A search ends where less than this part of the price could be saved: the nodes are there, and where many pods wait
+/// for them, a few that stay matter less than the time.
+const SEARCH_GAP: (f64, f64) = (0.002, 0.01);
+/// Pods to which the smaller of them applies; with more it grows in proportion.
+const FEW_PODS: f64 = 1_000.0;
 /// What is weighed in the time of a step.
 const EFFORT_PER_STEP: u64 = 8;
 
@@ -105,6 +110,7 @@ impl Packing<'_> {
             .filter(|sort| self.takes(*sort, offers[position].template))
             .collect();
         let whole: Vec<i128> = self.state.tables().offered(offers[position].template).collect();
+        let shares = self.shares(&takes, &whole);
         let mut at = 0;
         let later = self.capacity(&offers[position + 1..]);
         let offer = &mut offers[position];
@@ -116,7 +122,7 @@ impl Packing<'_> {
             let free = opened.map_or_else(|| whole.clone(), |node| self.state.free(node).to_vec());
             let nodes = (offer.opened.len().saturating_sub(at) as u64).saturating_add(u64::from(offer.left));
             let scarcity = self.scarcity(&takes, &whole, nodes, &later);
-            let load = self.suitable(&takes, &whole, &free, &scarcity);
+            let load = self.suitable(&takes, &shares, &whole, &free, &scarcity);
             if load.is_empty() {
                 if opened.is_none() {
                     return;
@@ -210,6 +216,8 @@ impl Packing<'_> {
                 .for_each(|(column, amount)| row[*column] = number(*amount));
             row
         };
+        let pods: f64 = self.sorts.iter().map(|sort| f64::from(sort.left)).sum();
+        let (least, most) = SEARCH_GAP;
         let rows = (0..self.sorts.len()).map(|sort| Row {
             pods: self.sorts[sort].left,
             requests: dense(&self.sorts[sort].needs),
@@ -234,6 +242,7 @@ impl Packing<'_> {
             offers: offers.collect(),
             limit: u32::MAX,
             effort: SEARCH_EFFORT,
+            gap: (least * pods / FEW_PODS).clamp(least, most),
         }
     }
 
@@ -285,8 +294,8 @@ impl Packing<'_> {
     fn scarcity(&self, takes: &[usize], whole: &[i128], nodes: u64, later: &[f64]) -> Vec<f64> {
         let mut asked = vec![0.0; whole.len()];
         for sort in takes.iter().map(|sort| &self.sorts[*sort]) {
-            for (column, amount) in &sort.needs {
-                asked[*column] += number(*amount) * f64::from(sort.left);
+            for ((column, _), amount) in sort.needs.iter().zip(&sort.amounts) {
+                asked[*column] += amount * f64::from(sort.left);
             }
         }
         let there = whole
@@ -300,45 +309,54 @@ impl Packing<'_> {
             .collect()
     }
 
+    /// By sort: column, and the part of the node that a pod takes of it.
+    fn shares(&self, takes: &[usize], whole: &[i128]) -> Vec<Vec<(usize, f64)>> {
+        let of_sort = |sort: &usize| {
+            let needs = self.sorts[*sort].needs.iter();
+            needs
+                .map(|(column, amount)| (*column, share(*amount, whole[*column])))
+                .collect()
+        };
+        takes.iter().map(of_sort).collect()
+    }
+
     /// What goes into a node with so much free: sorts and pods.
     fn suitable(
         &mut self,
         takes: &[usize],
+        shares: &[Vec<(usize, f64)>],
         whole: &[i128],
         free: &[i128],
         weights: &[f64],
     ) -> Vec<(usize, u32)> {
         let mut free = free.to_vec();
-        let mut candidates: Vec<(usize, u32)> = takes
+        let mut candidates: Vec<(usize, &[(usize, f64)], u32)> = takes
             .iter()
-            .map(|sort| (*sort, self.sorts[*sort].left))
-            .filter(|(sort, left)| *left > 0 && holds(&free, &self.sorts[*sort].needs))
+            .zip(shares)
+            .map(|(sort, shares)| (*sort, shares.as_slice(), self.sorts[*sort].left))
             .collect();
         let mut load: BTreeMap<usize, u32> = BTreeMap::new();
+        let mut scales = vec![0.0; whole.len()];
         loop {
-            candidates.retain(|(sort, left)| *left > 0 && holds(&free, &self.sorts[*sort].needs));
+            candidates.retain(|(sort, _, left)| *left > 0 && holds(&free, &self.sorts[*sort].needs));
             self.work.steps(candidates.len() as u64 / 4);
+            for (column, scale) in scales.iter_mut().enumerate() {
+                *scale = weights[column] * share(free[column], whole[column]);
+            }
             let mut best: Option<(usize, usize, f64)> = None;
-            for (at, (sort, _)) in candidates.iter().enumerate() {
-                let Sort { needs, choice, .. } = &self.sorts[*sort];
-                let suits: f64 = needs
-                    .iter()
-                    .map(|(column, amount)| {
-                        weights[*column]
-                            * share(free[*column], whole[*column])
-                            * share(*amount, whole[*column])
-                    })
-                    .sum();
+            for (at, (sort, shares, _)) in candidates.iter().enumerate() {
+                let choice = self.sorts[*sort].choice;
+                let suits: f64 = shares.iter().map(|(column, share)| scales[*column] * share).sum();
                 let better =
-                    best.is_none_or(|(_, least, most)| *choice < least || (*choice == least && suits > most));
+                    best.is_none_or(|(_, least, most)| choice < least || (choice == least && suits > most));
                 if better {
-                    best = Some((at, *choice, suits));
+                    best = Some((at, choice, suits));
                 }
             }
             let Some((at, ..)) = best else {
                 return load.into_iter().collect();
             };
-            let (sort, left) = &mut candidates[at];
+            let (sort, _, left) = &mut candidates[at];
             *left -= 1;
             for (column, amount) in &self.sorts[*sort].needs {
                 free[*column] -= amount;
@@ -395,9 +413,4 @@ fn share(amount: i128, whole: i128) -> f64 {
     } else {
         number(amount) / number(whole)
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "an amount, for comparing")]
-fn number(amount: i128) -> f64 {
-    amount as f64
 }

@@ -29,6 +29,8 @@ impl Want {
 #[derive(Clone)]
 pub(super) struct Sort {
     pub(super) needs: Vec<(usize, i128)>,
+    /// The same amounts for weighing, in the same order.
+    pub(super) amounts: Vec<f64>,
     pub(super) left: u32,
     /// How many templates of the snapshot take them at all: those with little choice go first.
     pub(super) choice: usize,
@@ -36,6 +38,11 @@ pub(super) struct Sort {
     pub(super) members: Vec<(usize, Want)>,
     /// The member that is next.
     pub(super) next: usize,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an amount, for comparing")]
+pub(super) fn number(amount: i128) -> f64 {
+    amount as f64
 }
 
 /// Requests, the offers that take the class, and how many templates do.
@@ -58,6 +65,7 @@ pub(super) fn sorts(state: &State, wanted: &[Want], offers: &[Offer]) -> Vec<Sor
         let at = *known.entry((needs, by_offer, choice)).or_insert_with(|| {
             sorts.push(Sort {
                 needs: needs.clone(),
+                amounts: needs.iter().map(|(_, amount)| number(*amount)).collect(),
                 left: 0,
                 choice,
                 members: Vec::new(),
