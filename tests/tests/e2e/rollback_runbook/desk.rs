@@ -3,16 +3,18 @@
 use super::page::{self, Page, Process, SYSTEM};
 use super::troubles;
 use crate::typing::{head, run};
-use crate::world::{PACE, all_run, deployment, prepare, quick_cloud, selects, tier};
+use crate::world::{NAMESPACE, PACE, all_run, deployment, prepare, quick_cloud, selects, tier};
 use anyhow::{Context, Result, ensure};
 use autoscaler_api::autoscaler_config::Strategy;
 use autoscaler_api::rebalance::{RebalanceKind, RebalanceSpec, RebalanceStatus};
 use autoscaler_api::{Rebalance, VPSieNode};
 use autoscaler_controllers::rebalance::{Arrival, Removal, Unit, plan};
 use autoscaler_tests::stage::Stage;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -49,7 +51,8 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn fill(&self, text: &str) -> String {
-        text.replace("NEW-NODE", &self.new)
+        text.replace("NAMESPACE", SYSTEM)
+            .replace("NEW-NODE", &self.new)
             .replace("OLD-RECORD", &self.vpsie_node)
             .replace("NODE", &self.node)
             .replace("NAME", &self.operation)
@@ -198,20 +201,36 @@ impl Desk {
         all.into_iter().next().context("an operation is about a tier")
     }
 
-    /// The oldest node of a tier, and what an operation of this name calls its new one.
+    /// The node of a tier that has most of its pods, the oldest of such, and what an operation of this name calls its new
+    /// one.
     pub(super) async fn names(&self, operation: &str, tier: &'static str) -> Result<Names> {
+        let pods: Api<Pod> = Api::namespaced(self.stage.client.clone(), NAMESPACE);
+        let pods = pods
+            .list(&ListParams::default().labels(&format!("app={tier}")))
+            .await?;
+        let carries = |record: &VPSieNode| {
+            let here = |pod: &&Pod| {
+                pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == record.node_name()
+            };
+            pods.iter().filter(here).count()
+        };
         let records: Api<VPSieNode> = Api::namespaced(self.stage.client.clone(), SYSTEM);
         let records = records.list(&ListParams::default()).await?;
         let of_tier = records
             .iter()
             .filter(|record| record.spec.node_group_name == tier && record.node_name().is_some());
-        let oldest = of_tier.min_by_key(|record| record.creation_timestamp().map(|time| time.0));
-        let oldest = oldest.with_context(|| format!("{tier} has no VPSieNode"))?;
+        let fullest = of_tier.min_by_key(|record| {
+            (
+                Reverse(carries(record)),
+                record.creation_timestamp().map(|time| time.0),
+            )
+        });
+        let fullest = fullest.with_context(|| format!("{tier} has no VPSieNode"))?;
         Ok(Names {
             tier,
             operation: operation.to_owned(),
-            node: oldest.node_name().unwrap_or_default().to_owned(),
-            vpsie_node: oldest.name_any(),
+            node: fullest.node_name().unwrap_or_default().to_owned(),
+            vpsie_node: fullest.name_any(),
             new: format!("{operation}-{tier}"),
             pod: troubles::waiting_pod(&self.stage, tier).await?,
         })

@@ -155,8 +155,13 @@ pub(super) async fn stuck(desk: &mut Desk) -> Result<()> {
     let blocked = desk.stage.metric("rebalancer_operations_blocked", &[]).await?;
     ensure!(blocked == 1.0, "{blocked} operations are blocked");
     let age = "rebalancer_oldest_operation_seconds";
-    let age = desk.stage.metric(age, &["operation=\"rollback\""]).await?;
-    ensure!(age > 0.0, "the rollback has no age");
+    let stage = &desk.stage;
+    stage
+        .until("the rollback has an age", PATIENCE, || async {
+            let seconds = stage.metric(age, &["operation=\"rollback\""]).await?;
+            Ok((seconds == 0.0).then(|| format!("{seconds} s")))
+        })
+        .await?;
 
     let keep = desk.page.deeds("RebalancerRollbackStuck")?;
     let said = shows("annotate", &["vpsienode.autoscaler.vpsie.com/NEW-NODE annotated"]);
