@@ -4,9 +4,11 @@
 mod crashes;
 mod killed;
 mod main_path;
+mod rollback_runbook;
 mod rollbacks;
 mod runbooks;
 mod swap;
 mod trouble;
+mod typing;
 mod vms;
 mod world;

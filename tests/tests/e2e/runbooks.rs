@@ -2,6 +2,7 @@
 //! but for a `grep` at the end, which may find nothing. What stands for a name is a name here, and what an operator does
 //! inside the pod is done beside the process, because KWOK runs no containers.
 
+use super::typing::{commands, head, run};
 use super::world::{self, NAMESPACE, PACE, all_run, quick_cloud, running};
 use anyhow::{Context, Result, ensure};
 use autoscaler_api::VPSieNode;
@@ -12,9 +13,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::Command;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const RUNBOOKS: [&str; 3] = ["scale-up-failure", "vpsie-api-errors", "orphans"];
@@ -107,29 +106,6 @@ fn stand_in() -> serde_json::Value {
     })
 }
 
-/// The commands of a page's `sh` blocks, those of several lines joined, without the remarks behind them.
-fn commands(page: &str) -> Vec<String> {
-    let mut commands: Vec<String> = Vec::new();
-    let (mut inside, mut goes_on) = (false, false);
-    for line in page.lines() {
-        if line.starts_with("```") {
-            inside = line == "```sh";
-            continue;
-        }
-        if !inside || line.trim().is_empty() {
-            continue;
-        }
-        let text = line.split("   #").next().unwrap_or(line).trim();
-        let part = text.trim_end_matches('\\').trim_end();
-        match commands.last_mut().filter(|_| goes_on) {
-            Some(command) => *command = format!("{command} {part}"),
-            None => commands.push(part.to_owned()),
-        }
-        goes_on = text.ends_with('\\');
-    }
-    commands
-}
-
 /// A command with the names of this system in it.
 async fn here(stage: &Stage, command: &str) -> Result<String> {
     let records: Api<VPSieNode> = Api::all(stage.client.clone());
@@ -197,39 +173,7 @@ async fn here(stage: &Stage, command: &str) -> Result<String> {
         .fold(start, |line, (from, to)| line.replace(from, to)))
 }
 
-async fn run(stage: &Stage, line: &str) -> Result<std::process::Output> {
-    let kubectl = stage.plane.kubectl_path();
-    let folder = kubectl.parent().context("kubectl's folder")?;
-    let path = format!(
-        "{}:{}",
-        folder.display(),
-        std::env::var("PATH").unwrap_or_default()
-    );
-    let shell = Command::new("sh")
-        .args(["-c", line])
-        .env("KUBECONFIG", stage.plane.kubeconfig_path())
-        .env("PATH", path)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    tokio::time::timeout(2 * MINUTE, shell)
-        .await
-        .with_context(|| format!("{line} does not end"))?
-        .with_context(|| line.to_owned())
-}
-
-/// The first lines.
-fn head(text: &str) -> String {
-    text.lines().take(4).map(|line| format!("  {line}\n")).collect()
-}
-
 /// Whether a record has its node.
 fn is_ready(record: &VPSieNode) -> bool {
     record.phase() == Phase::Ready && record.metadata.deletion_timestamp.is_none()
-}
-
-#[test]
-fn commands_are_found_as_they_stand() {
-    let page = "text\n```sh\nkubectl a   # says a\n\nkubectl b \\\n  --c=d | grep e\n```\n```yaml\nno: command\n```\n";
-    assert_eq!(commands(page), ["kubectl a", "kubectl b --c=d | grep e"]);
 }

@@ -280,6 +280,9 @@ async fn pass(tools: &Tools, record: &mut Record<'_>) -> Result<Next, Error> {
     if let Some(text) = world::degraded(tools, record, &rules.rebalancer) {
         return advance::stop(tools, record, &rules, Trigger::ClusterDegraded(text)).await;
     }
+    if let Some(name) = world::deleted_replacement(tools, record).await? {
+        return advance::stop(tools, record, &rules, Trigger::ReplacementDeleted(name)).await;
+    }
     advance::advance(tools, record, &rules).await
 }
 

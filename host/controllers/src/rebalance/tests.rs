@@ -356,6 +356,52 @@ async fn operators_end_an_operation_in_several_ways() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_node_that_is_deleted_ends_the_operation_while_its_old_one_is_there() {
+    let removal = Removal {
+        node: "n1".to_owned(),
+        vpsie_node: "v1".to_owned(),
+        group: None,
+        offering: None,
+        reason: "too dear".to_owned(),
+    };
+    let arrival = Arrival {
+        vpsie_node: "v3".to_owned(),
+        group: "g".to_owned(),
+        offering: "small".to_owned(),
+        size: 1,
+    };
+    let unit = Unit {
+        arrivals: vec![arrival],
+        removals: vec![removal],
+    };
+    let plan = plan(RebalanceKind::Replace, Strategy::Rolling, &[unit]);
+    let table: [(&[&str], RebalancePhase); 2] = [
+        (&["1-1-provision"], RebalancePhase::RolledBack),
+        // What is gone cannot come back: the operation is through.
+        (
+            &["1-1-provision", "1-cordon", "1-drain", "1-verify", "1-remove"],
+            RebalancePhase::Completed,
+        ),
+    ];
+    for (done, phase) in table {
+        let scene = Scene::new(&json!({}));
+        let steps: Vec<Value> = done.iter().map(|id| json!({"id": id, "state": "Done"})).collect();
+        let status = json!({"phase": "Running", "startedAt": "2027-01-15T08:00:00Z", "steps": steps});
+        scene.api.edit("rebalances", "op", |object| {
+            object["spec"]["plan"] = json!(plan);
+            object["status"] = status.clone();
+        });
+        scene.passes(30).await;
+        let status = scene.status();
+        assert_eq!(status.phase, phase, "{done:?}: {status:#?}");
+        let message = status.message.unwrap_or_default();
+        let told = message.contains("somebody deleted the replacement v3");
+        assert_eq!(told, phase == RebalancePhase::RolledBack, "{message}");
+        assert!(scene.api.object("vpsienodes", "v1").is_some(), "{done:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cordon_of_somebody_else_is_left_alone() {
     let scene = Scene::new(&json!({}));
     scene

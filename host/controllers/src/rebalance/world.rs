@@ -7,7 +7,7 @@ use super::{Rules, Tools, before, capacity, marks, successor};
 use crate::error::Error;
 use autoscaler_api::autoscaler_config::RebalancerSettings;
 use autoscaler_api::labels;
-use autoscaler_api::rebalance::{PlannedStep, StepAction};
+use autoscaler_api::rebalance::{PlannedStep, StepAction, StepState};
 use autoscaler_api::vpsie_node::{Phase, VPSieNode};
 use autoscaler_core::model::Movability;
 use jiff::Timestamp;
@@ -318,6 +318,25 @@ fn is_gated(pod: &Pod) -> bool {
         .as_ref()
         .and_then(|spec| spec.scheduling_gates.as_ref())
         .is_some_and(|gates| !gates.is_empty())
+}
+
+/// A new node that was Ready and that somebody has deleted since, while a node that it replaces is still there: their
+/// pods would have no place.
+pub(super) async fn deleted_replacement(tools: &Tools, record: &Record<'_>) -> Result<Option<String>, Error> {
+    let removed = record.removed_nodes();
+    for step in &record.object().spec.plan.steps {
+        let needed = step.replaces.iter().any(|node| !removed.contains(node));
+        let came =
+            step.action == StepAction::Provision && record.status.state_of(&step.id) == StepState::Done;
+        let Some(name) = step.vpsie_node.as_ref().filter(|_| came && needed) else {
+            continue;
+        };
+        let object = vpsie_node(tools, record.namespace(), name).await?;
+        if object.is_none_or(|object| object.metadata.deletion_timestamp.is_some()) {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// Too many of the other nodes are not Ready: those that the operation is about, that are coming or that are going
