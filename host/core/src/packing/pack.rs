@@ -13,6 +13,9 @@ use crate::model::{NodeId, TemplateId};
 use autoscaler_patterns::{Problem, Row};
 use std::collections::BTreeMap;
 
+/// Column, and the part of a node that a pod takes of it.
+type Shares = Vec<(usize, f64)>;
+
 /// Sorts of pods with which a search is worth its time.
 const MOST_SORTS: usize = 96;
 /// Kinds of nodes, with as much free, that a search tells apart.
@@ -309,8 +312,8 @@ impl Packing<'_> {
             .collect()
     }
 
-    /// By sort: column, and the part of the node that a pod takes of it.
-    fn shares(&self, takes: &[usize], whole: &[i128]) -> Vec<Vec<(usize, f64)>> {
+    /// By sort.
+    fn shares(&self, takes: &[usize], whole: &[i128]) -> Vec<Shares> {
         let of_sort = |sort: &usize| {
             let needs = self.sorts[*sort].needs.iter();
             needs
@@ -324,16 +327,16 @@ impl Packing<'_> {
     fn suitable(
         &mut self,
         takes: &[usize],
-        shares: &[Vec<(usize, f64)>],
+        shares: &[Shares],
         whole: &[i128],
         free: &[i128],
         weights: &[f64],
     ) -> Vec<(usize, u32)> {
         let mut free = free.to_vec();
-        let mut candidates: Vec<(usize, &[(usize, f64)], u32)> = takes
+        let mut candidates: Vec<(usize, &Shares, u32)> = takes
             .iter()
             .zip(shares)
-            .map(|(sort, shares)| (*sort, shares.as_slice(), self.sorts[*sort].left))
+            .map(|(sort, shares)| (*sort, shares, self.sorts[*sort].left))
             .collect();
         let mut load: BTreeMap<usize, u32> = BTreeMap::new();
         let mut scales = vec![0.0; whole.len()];
