@@ -163,7 +163,7 @@ fn the_policy_replaces_nodes_and_nobody_loses_a_place() {
 
 /// Waits until none of these nodes is left and no operation is under way.
 async fn replaced(world: &World, name: &str, before: &BTreeSet<String>) -> Result<(), Error> {
-    for _ in 0..720 {
+    for _ in 0..1440 {
         world.advance(MINUTE / 3).await;
         let left = names(world).intersection(before).count();
         let over = |operation: &Rebalance| {
@@ -177,7 +177,7 @@ async fn replaced(world: &World, name: &str, before: &BTreeSet<String>) -> Resul
     let operations = operations(world).await;
     panic!(
         "{name}: after {:?} there are {:?}; {operations:#?}",
-        4 * HOUR,
+        8 * HOUR,
         names(world)
     );
 }
