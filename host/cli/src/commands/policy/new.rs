@@ -45,7 +45,16 @@ pub(super) fn run(options: &PolicyNew) -> anyhow::Result<()> {
         PolicyKind::NodeSelection => shared!("node-selection"),
         PolicyKind::Rebalance => shared!("rebalance"),
     };
-    let fill = |text: &str| text.replace("{{name}}", &name).replace("{{kind}}", shared.kind);
+    // The first case holds a policy to much less than the limit of production; an interpreter has to start first.
+    let fuel = match options.lang {
+        Language::Rust => "1000000",
+        Language::Python | Language::Javascript => "1000000000",
+    };
+    let fill = |text: &str| {
+        text.replace("{{name}}", &name)
+            .replace("{{kind}}", shared.kind)
+            .replace("{{fuel}}", fuel)
+    };
     let mut files = own(options.lang, options.kind);
     files.extend([
         ("cases/first/snapshot.yaml", shared.snapshot),
