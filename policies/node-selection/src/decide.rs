@@ -103,11 +103,14 @@ impl Ranking {
             *pods += u64::from(count.pods);
         }
         let sorts: Vec<(u32, u64)> = sorts.into_values().collect();
-        let held = |template: u32| -> u64 {
+        let mut by_column: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut held = |template: u32| -> u64 {
             let held = |(class, pods): &(u32, u64)| {
                 (*pods).min(u64::from(snapshot.pending.pods_per_node(*class, template)))
             };
-            sorts.iter().map(held).sum()
+            let column = snapshot.pending.column_of(template);
+            let all = || sorts.iter().map(held).sum();
+            *by_column.entry(column).or_insert_with(all)
         };
         let mut ranked: Vec<(bool, u128, u32)> = snapshot
             .catalogue

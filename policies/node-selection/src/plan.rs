@@ -142,7 +142,7 @@ impl<'a> Plan<'a> {
     /// Buys for what is left. Where that was in vain, more is bought than would do for it: what is not used goes
     /// again.
     fn buy(&mut self, mixed: bool, round: u32, vain: u32) -> bool {
-        let mut wishes = wishes(self.snapshot, &self.demanded, &self.left, vain);
+        let mut wishes = wishes(self.snapshot, &self.demanded, &self.left, round, vain);
         // Each gets its turn to be the first, because the first may take the last node that the cluster allows.
         let first = round as usize % wishes.len().max(1);
         wishes.rotate_left(first);

@@ -37,6 +37,19 @@ impl Posed {
             sorts.iter().any(holds)
         };
         let mut told = BTreeSet::new();
+        // What the sorts are held by, told by a number: a list for each template would be long.
+        let (mut by_column, mut by_held) = (BTreeMap::new(), BTreeMap::new());
+        let mut likeness = |template: u32| {
+            *by_column
+                .entry(snapshot.pending.column_of(template))
+                .or_insert_with(|| {
+                    let held = sorts
+                        .iter()
+                        .map(|class| snapshot.pending.pods_per_node(*class, template));
+                    let next = by_held.len();
+                    *by_held.entry(held.collect::<Vec<u32>>()).or_insert(next)
+                })
+        };
         let (templates, mut offers): (Vec<u32>, Vec<Offer>) = snapshot
             .catalogue
             .templates_of(wish.group)
@@ -44,12 +57,9 @@ impl Posed {
             .filter(|(_, template)| wish.datacenter.is_none_or(|only| only == template.datacenter))
             .filter(|(number, template)| {
                 // Of templates that differ in name or place only the first stands for all, unless there are too few of it.
-                let held = sorts
-                    .iter()
-                    .map(|class| snapshot.pending.pods_per_node(*class, *number));
                 let alike = (
                     snapshot.catalogue.allocatable_of(*number),
-                    held.collect::<Vec<u32>>(),
+                    likeness(*number),
                     template.hourly_micros,
                     template.failures > 0,
                 );

@@ -5,7 +5,7 @@ use crate::budget::Budget;
 use crate::refusal;
 use crate::sharing::Sharing;
 use policy_sdk::scale_up::{Demand, Snapshot};
-use policy_sdk::{ClassCount, GroupDemand, Reason, Rejection};
+use policy_sdk::{ClassCount, GroupDemand, Pending, Reason, Rejection, Template};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -193,30 +193,49 @@ fn room_of(snapshot: &Snapshot, group: u32) -> u32 {
 /// template holds alike.
 pub(crate) struct Offers<'a> {
     snapshot: &'a Snapshot,
+    /// The templates that can be had, by number. Of those of a group that hold everything alike only the best.
+    templates: Vec<(u32, &'a Template)>,
     /// By row of the table.
     known: BTreeMap<u32, Rc<[Offer]>>,
 }
 
 impl<'a> Offers<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
+        let mut best: BTreeMap<(u32, u32), (u32, &Template)> = BTreeMap::new();
+        for (number, template) in (0..).zip(&snapshot.catalogue.templates) {
+            if !template.is_available() {
+                continue;
+            }
+            let cost = |template: &Template| (template.failures > 0, template.hourly_micros);
+            best.entry((template.group, snapshot.pending.column_of(number)))
+                .and_modify(|best| {
+                    if cost(template) < cost(best.1) {
+                        *best = (number, template);
+                    }
+                })
+                .or_insert((number, template));
+        }
+        let mut templates: Vec<(u32, &Template)> = best.into_values().collect();
+        templates.sort_unstable_by_key(|(number, _)| *number);
         Self {
             snapshot,
+            templates,
             known: BTreeMap::new(),
         }
     }
 
     pub(crate) fn of(&mut self, class: u32) -> Rc<[Offer]> {
-        let snapshot = self.snapshot;
-        let row = snapshot.pending.row_of(class);
-        Rc::clone(self.known.entry(row).or_insert_with(|| offers(snapshot, class)))
+        let pending = &self.snapshot.pending;
+        let offers = || offers(pending, &self.templates, class);
+        Rc::clone(self.known.entry(pending.row_of(class)).or_insert_with(offers))
     }
 }
 
-fn offers(snapshot: &Snapshot, class: u32) -> Rc<[Offer]> {
+fn offers(pending: &Pending, templates: &[(u32, &Template)], class: u32) -> Rc<[Offer]> {
     let mut best: BTreeMap<u32, Offer> = BTreeMap::new();
-    for (number, template) in (0..).zip(&snapshot.catalogue.templates) {
-        let per_node = snapshot.pending.pods_per_node(class, number);
-        if per_node == 0 || !template.is_available() {
+    for (number, template) in templates.iter().copied() {
+        let per_node = pending.pods_per_node(class, number);
+        if per_node == 0 {
             continue;
         }
         let offer = Offer {
@@ -240,12 +259,20 @@ fn offers(snapshot: &Snapshot, class: u32) -> Rc<[Offer]> {
 impl Offer {
     /// Works, costs less per pod; at one price per pod the larger node, because a limit counts nodes.
     fn is_better_than(&self, other: &Self) -> bool {
-        let cost = |this: &Self, other: &Self| u128::from(this.hourly_micros) * u128::from(other.per_node);
+        let cost = |this: &Self, other: &Self| times(this.hourly_micros, other.per_node);
         self.failing
             .cmp(&other.failing)
-            .then(cost(self, other).cmp(&cost(other, self)))
+            .then_with(|| cost(self, other).cmp(&cost(other, self)))
             .then(other.per_node.cmp(&self.per_node))
             .is_lt()
+    }
+}
+
+/// Of numbers that do not fill their 64 bits, as prices do not, without the detour that WebAssembly has to make for 128.
+fn times(price: u64, pods: u32) -> u128 {
+    match u32::try_from(price) {
+        Ok(price) => u128::from(u64::from(price) * u64::from(pods)),
+        Err(_) => u128::from(price) * u128::from(pods),
     }
 }
 

@@ -58,6 +58,12 @@ impl Pending {
         self.row_of.get(class as usize).copied().unwrap_or(u32::MAX)
     }
 
+    /// A number that templates share which hold every class alike.
+    #[must_use]
+    pub fn column_of(&self, template: u32) -> u32 {
+        self.column_of.get(template as usize).copied().unwrap_or(u32::MAX)
+    }
+
     /// The name of a class, or `?` where there is no such class.
     #[must_use]
     pub fn class_name(&self, class: u32) -> &str {

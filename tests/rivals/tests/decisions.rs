@@ -37,3 +37,16 @@ fn known_answers() {
         assert_eq!(plans[0], plans[1], "{id}: the sandbox changes nothing");
     }
 }
+
+/// A thousand nodes that are full, and services that may not run ahead in one zone: what the cheapest nodes may not take
+/// goes to other zones.
+#[test]
+fn every_pod_of_a_full_cluster_gets_its_place() {
+    let components = Components::new().unwrap();
+    let workload = autoscaler_workloads::find("H9/10000").unwrap();
+    let decided = decide(workload.decision, &Arc::new((workload.snapshot)()), &components).unwrap();
+    assert_eq!(
+        (decided.judge().breaches, decided.waiting, decided.loops),
+        (vec![], 0, 1)
+    );
+}

@@ -109,6 +109,10 @@ pub struct Fleet {
 /// One question to one policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one in a decision, and it is handed on by reference"
+)]
 pub enum Question {
     ScaleUp {
         context: Context,

@@ -6,6 +6,7 @@
 //! spread allows.
 
 use super::State;
+use super::links::CounterId;
 use super::shapes::ShapeId;
 use super::spread_room::spread_room;
 use super::topology::DomainId;
@@ -203,7 +204,7 @@ impl Rows {
 
 /// How many pods a new node may hold for its place and its neighbours, whatever its size: topology spread aside. Ports
 /// and volumes are looked at node by node.
-fn gate(state: &mut State, class: ClassId, node: NodeId) -> u32 {
+fn gate(state: &State, class: ClassId, node: NodeId) -> u32 {
     if state.fits_by_nature(class, node).is_err() {
         return 0;
     }
@@ -216,11 +217,24 @@ fn gate(state: &mut State, class: ClassId, node: NodeId) -> u32 {
     if rules::refused_for_company(state, class, node) {
         return 0;
     }
-    if state.tables().is_bulk(class) || together(state, class, node, rules::refused_for_company) {
-        u32::MAX
-    } else {
+    if shuns_itself(state, class, node) {
         1
+    } else {
+        u32::MAX
     }
+}
+
+/// Whether a pod of the class keeps the next one away from its domain. Company that it seeks it has, or it would not be
+/// there.
+fn shuns_itself(state: &State, class: ClassId, node: NodeId) -> bool {
+    let links = state.tables().links.of(class);
+    let shunned = |counter: &CounterId| links.anti.contains(counter) || links.shunned_by.contains(counter);
+    let has_domain = |counter: &CounterId| {
+        let key = state.tables().links.counters[*counter as usize].key;
+        state.domain(node, key).is_some()
+    };
+    let mut moved = links.moves.iter();
+    moved.any(|counter| shunned(counter) && has_domain(counter))
 }
 
 /// How many pods the new node holds by all rules but topology spread.
@@ -232,25 +246,12 @@ fn alone(state: &mut State, class: ClassId, node: NodeId) -> u32 {
     if state.tables().is_bulk(class) || room == 1 {
         return room;
     }
-    if together(state, class, node, rules::refused_whatever_spreads) {
-        room
-    } else {
-        1
-    }
-}
-
-/// Whether two pods may share the node: what the first does to the second, it does to all that follow.
-fn together(
-    state: &mut State,
-    class: ClassId,
-    node: NodeId,
-    refused: impl Fn(&State, ClassId, NodeId) -> bool,
-) -> bool {
+    // What the first does to the second, it does to all that follow.
     let mark = state.mark();
     state.place(class, node, 1);
-    let together = !refused(state, class, node);
+    let together = !rules::refused_whatever_spreads(state, class, node);
     state.rollback(mark);
-    together
+    if together { room } else { 1 }
 }
 
 #[cfg(test)]

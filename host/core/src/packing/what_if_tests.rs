@@ -2,9 +2,9 @@
 
 use super::WhatIf;
 use crate::decision::{Addition, Cause, ClassCount, Leftover, Oracle, WhatIfQuestion, questions};
-use crate::model::NodeState;
+use crate::model::{NodeState, SpreadConstraint, WhenUnsatisfiable};
 use crate::packing::place_pending;
-use crate::testing::{Cluster, pod, taint};
+use crate::testing::{Cluster, pod, selector, taint};
 
 fn grow(additions: &[(u32, u32)], pods: Option<&[(u32, u32)]>) -> WhatIfQuestion {
     WhatIfQuestion {
@@ -183,6 +183,45 @@ fn removals() {
         1,
         "what is on its way is no place"
     );
+}
+
+/// Full nodes in zones a and b, with one pod of the class in a; new ones come in a only. The second of two pods lacks no
+/// room: it lacks a node in b, and whoever buys for it has to know.
+#[test]
+fn full_nodes_do_not_hide_that_a_domain_is_ahead() {
+    let mut cluster = Cluster::default();
+    cluster.template("a", 8000, &[("zone", "a")]);
+    let class = cluster.class(pod(1000).labels(&[("app", "web")]).with(|class| {
+        class.topology_spread = vec![SpreadConstraint {
+            max_skew: 2,
+            topology_key: "zone".into(),
+            when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
+            selector: Some(selector(&[("app", "web")])),
+            min_domains: 0,
+            honor_affinity: true,
+            honor_taints: false,
+        }];
+    }));
+    for zone in ["a", "b", "b", "b"] {
+        let node = cluster.labelled(
+            &format!("{zone}-{}", cluster.snapshot.nodes.len()),
+            1000,
+            &[("zone", zone)],
+        );
+        let filler = cluster.class(pod(1000));
+        cluster.bound(if zone == "a" { class } else { filler }, node);
+    }
+    cluster.waiting(class, 2);
+    let placement = place_pending(&cluster.shared());
+    assert_eq!(placement.unplaced[0].cause, Cause::Resources);
+    let oracle = WhatIf::new(&placement, &questions::scale_up(&placement, &|_| true));
+    let (outcome, _) = oracle.what_if(&grow(&[(0, 2)], None)).unwrap();
+    let ahead = Leftover {
+        class: 0,
+        pods: 1,
+        cause: Cause::TopologySpread,
+    };
+    assert_eq!((outcome.used, outcome.unplaced), (vec![1], vec![ahead]));
 }
 
 #[test]
