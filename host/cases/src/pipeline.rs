@@ -39,11 +39,12 @@ pub(crate) struct Shrinkage {
 pub(crate) fn grow(snapshot: &Arc<Snapshot>, config: &Config, ask: Ask<'_>) -> Result<Growth> {
     let everywhere = |_| true;
     let mut placement = place_pending(snapshot);
-    let first = questions::scale_up(&placement, &everywhere);
+    let questions = questions::growth(&placement, &everywhere);
+    let first = questions.scale_up();
     let Answer::ScaleUp(demand) = asked(&first, &placement, config, ask)? else {
         bail!("the scale-up policy answers another question");
     };
-    let second = questions::node_selection(&placement, &everywhere, demand.groups.clone());
+    let second = questions.node_selection(demand.groups.clone());
     let Answer::NodeSelection(mix) = asked(&second, &placement, config, ask)? else {
         bail!("the node-selection policy answers another question");
     };

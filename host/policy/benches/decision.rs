@@ -7,6 +7,7 @@ use autoscaler_core::decision::{
 use autoscaler_core::packing::PerNewNode;
 use autoscaler_policy::{Engine, Limits, PolicySet};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use std::sync::Arc;
 
 /// An oracle that is not asked: every class of these questions has a place.
 struct Unasked;
@@ -43,15 +44,16 @@ fn question(classes: u32) -> Question {
         priority: 0,
         unplaced: 10,
         waiting_ms: 1000,
+        topology_bound: false,
     };
     Question::ScaleUp {
         context: Context::default(),
-        catalogue: Catalogue {
+        catalogue: Arc::new(Catalogue {
             groups: (0..10).map(group).collect(),
             templates: (0..50).map(template).collect(),
             allocatable: vec![1 << 40; 200],
-        },
-        pending: Pending {
+        }),
+        pending: Arc::new(Pending {
             classes: (0..classes).map(class).collect(),
             class_ids: (0..classes).collect(),
             requests: vec![1; classes as usize * 4],
@@ -60,7 +62,7 @@ fn question(classes: u32) -> Question {
                 50,
                 (0..classes * 50).map(|number| 1 + number * 31 % 40).collect(),
             ),
-        },
+        }),
     }
 }
 

@@ -51,7 +51,8 @@ pub fn grow<E>(
     allows: &dyn Fn(GroupId) -> bool,
     ask: Ask<'_, E>,
 ) -> Result<Option<Growth>, E> {
-    let question = questions::scale_up(placement, allows);
+    let questions = questions::growth(placement, allows);
+    let question = questions.scale_up();
     let oracle = WhatIf::new(placement, &question);
     let accept = |answer: &Answer| check_answer(&question, answer).map_err(|refusal| refusal.to_string());
     let Answer::ScaleUp(demand) = ask(&question, &oracle, &accept)? else {
@@ -65,7 +66,7 @@ pub fn grow<E>(
     if growth.demand.groups.is_empty() {
         return Ok(Some(growth));
     }
-    let question = questions::node_selection(placement, allows, growth.demand.groups.clone());
+    let question = questions.node_selection(growth.demand.groups.clone());
     let checked = RefCell::new(None);
     let accept = |answer: &Answer| {
         let Answer::NodeSelection(mix) = answer else {

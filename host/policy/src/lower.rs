@@ -111,6 +111,7 @@ fn pending(pending: &Pending) -> types::Pending {
         priority: class.priority,
         unplaced: class.unplaced,
         waiting_ms: class.waiting_ms,
+        topology_bound: class.topology_bound,
     };
     types::Pending {
         classes: pending.classes.iter().map(class).collect(),

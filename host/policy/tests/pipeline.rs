@@ -177,7 +177,8 @@ fn waiting_pods_become_a_checked_plan_that_places_them() {
     let mut placement = place_pending(&snapshot);
     let everywhere = |_| true;
 
-    let question = questions::scale_up(&placement, &everywhere);
+    let questions = questions::growth(&placement, &everywhere);
+    let question = questions.scale_up();
     let Answer::ScaleUp(demand) = answer(decide(&built_in(&question), &placement, &question)) else {
         panic!("another kind")
     };
@@ -192,7 +193,7 @@ fn waiting_pods_become_a_checked_plan_that_places_them() {
         "one special pod too many, and the big one"
     );
 
-    let question = questions::node_selection(&placement, &everywhere, demand.groups);
+    let question = questions.node_selection(demand.groups);
     let Answer::NodeSelection(mix) = answer(decide(&built_in(&question), &placement, &question)) else {
         panic!("another kind")
     };
@@ -209,11 +210,12 @@ fn waiting_pods_become_a_checked_plan_that_places_them() {
 fn plan_of(snapshot: Snapshot) -> (Vec<(u32, u32)>, u32) {
     let mut placement = place_pending(&Arc::new(snapshot));
     let everywhere = |_| true;
-    let question = questions::scale_up(&placement, &everywhere);
+    let questions = questions::growth(&placement, &everywhere);
+    let question = questions.scale_up();
     let Answer::ScaleUp(demand) = answer(decide(&built_in(&question), &placement, &question)) else {
         panic!("another kind")
     };
-    let question = questions::node_selection(&placement, &everywhere, demand.groups);
+    let question = questions.node_selection(demand.groups);
     let Answer::NodeSelection(mix) = answer(decide(&built_in(&question), &placement, &question)) else {
         panic!("another kind")
     };
@@ -333,7 +335,7 @@ fn a_greedy_policy_stops_at_the_groups_maximum() {
         pods: Vec::new(),
         reason: Reason::new("Test", ""),
     };
-    let question = questions::node_selection(&placement, &everywhere, vec![demand]);
+    let question = questions::growth(&placement, &everywhere).node_selection(vec![demand]);
     let Answer::NodeSelection(mix) = answer(decide(&binding("thousand"), &placement, &question)) else {
         panic!("another kind")
     };

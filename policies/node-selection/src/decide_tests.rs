@@ -59,6 +59,7 @@ fn snapshot(templates: &[TemplateCase], pods: &[u32]) -> Snapshot {
                     priority: 0,
                     unplaced,
                     waiting_ms: 0,
+                    topology_bound: false,
                 })
                 .collect(),
             requests: vec![1; pods.len()],

@@ -323,9 +323,12 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// A question costs as much as there are pods, what it may save is a part that falls with the nodes, and that it saves
+/// anything gets less likely the more nodes there are to put a pod on.
 fn trials(pods: u64) -> u64 {
-    let dear = pods.max(PODS_TRIED);
-    MOST_TRIALS * PODS_TRIED * PODS_TRIED / dear.saturating_mul(dear).max(1)
+    let dear = u128::from(pods.max(PODS_TRIED));
+    let trials = u128::from(MOST_TRIALS) * u128::from(PODS_TRIED).pow(3) / dear.pow(3);
+    u64::try_from(trials).unwrap_or(MOST_TRIALS)
 }
 
 /// So many nodes more of the template.

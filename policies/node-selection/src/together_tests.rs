@@ -63,6 +63,7 @@ fn snapshot(zones: &[Zone], pods: u32) -> Snapshot {
                 priority: 0,
                 unplaced: pods,
                 waiting_ms: 0,
+                topology_bound: false,
             }],
             requests: Vec::new(),
             row_of: vec![0],

@@ -62,6 +62,7 @@ fn snapshot(templates: &[TemplateCase], classes: &[(u32, &[u32])]) -> Snapshot {
                     priority: 0,
                     unplaced: *unplaced,
                     waiting_ms: 60_000,
+                    topology_bound: true,
                 })
                 .collect(),
             requests: classes.iter().flat_map(|_| [100, 1 << 20, 0, 1]).collect(),

@@ -1,8 +1,8 @@
 //! Classes that one group cannot take alone, because their pods have to spread over groups: topology spread over
 //! zones, where each zone is a group.
 //!
-//! No column tells that; the oracle does. It is offered nodes of every group for one class. Where it uses others
-//! although the first has enough, the class is shared among them as the nodes are that it used.
+//! No column tells how much of it goes where; the oracle does. It is offered nodes of every group for one class. Where it
+//! uses others although the first has enough, the class is shared among them as the nodes are that it used.
 
 use crate::decide::Offer;
 use policy_sdk::ClassCount;
@@ -27,7 +27,8 @@ impl<'a> Sharing<'a> {
 
     /// (group, pods) for a class that has to be shared; empty for one that goes where it is cheapest.
     pub(crate) fn shares(&mut self, class: u32, pods: u64, offers: &[Offer]) -> Vec<(u32, u64)> {
-        if offers.len() < 2 || pods < 2 || self.questions == 0 {
+        let bound = self.snapshot.pending.classes[class as usize].topology_bound;
+        if !bound || offers.len() < 2 || pods < 2 || self.questions == 0 {
             return Vec::new();
         }
         self.questions -= 1;

@@ -107,7 +107,7 @@ pub fn component(bytes: &[u8]) -> Heard {
     let mut heard = Heard::default();
     for question in [
         questions::scale_up(&placement, &|_| true),
-        questions::node_selection(&placement, &|_| true, Vec::new()),
+        questions::growth(&placement, &|_| true).node_selection(Vec::new()),
         questions::rebalance(&placement, &|_| true),
     ] {
         let oracle = WhatIf::new(&placement, &question);

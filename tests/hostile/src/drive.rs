@@ -185,7 +185,7 @@ fn ask(placement: &Placement) {
     let templates = u32::try_from(placement.snapshot().templates.len()).unwrap_or(u32::MAX);
     for question in [
         questions::scale_up(placement, &everything),
-        questions::node_selection(placement, &everything, Vec::new()),
+        questions::growth(placement, &everything).node_selection(Vec::new()),
         questions::rebalance(placement, &everything),
     ] {
         let oracle = WhatIf::new(placement, &question);

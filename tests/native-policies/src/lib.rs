@@ -140,6 +140,7 @@ fn pending(pending: &Pending) -> sdk::Pending {
         priority: class.priority,
         unplaced: class.unplaced,
         waiting_ms: class.waiting_ms,
+        topology_bound: class.topology_bound,
     });
     sdk::Pending {
         classes: classes.collect(),

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use autoscaler_core::decision::{Answer, Oracle, Question, WhatIfOutcome, WhatIfQuestion, questions};
 use autoscaler_core::packing::{Placement, place_pending};
 use autoscaler_policy::{CompiledPolicy, Engine, Limits};
-use autoscaler_rivals::{Components, Policies as _, decide};
+use autoscaler_rivals::{Components, Policies as _, decide, growth};
 use autoscaler_workloads::{Workload, find};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::path::Path;
@@ -64,24 +64,14 @@ impl Border {
 
     /// The two questions of a growth decision, as the built-in policies make them of each other.
     fn questions(&self, placement: &Placement) -> Result<[Question; 2]> {
-        let first = questions::scale_up(placement, &|_| true);
+        let questions = questions::growth(placement, &|_| true);
+        let first = questions.scale_up();
         let Answer::ScaleUp(demand) = self.components.answer(placement, &first, &|_| Ok(()))? else {
             bail!("another answer");
         };
-        let second = questions::node_selection(placement, &|_| true, demand.groups);
+        let second = questions.node_selection(demand.groups);
         Ok([first, second])
     }
-}
-
-fn columns(placement: &Placement, asked: &[Question; 2]) -> [Question; 2] {
-    let demand = match &asked[1] {
-        Question::NodeSelection { demand, .. } => demand.clone(),
-        _ => Vec::new(),
-    };
-    [
-        questions::scale_up(placement, &|_| true),
-        questions::node_selection(placement, &|_| true, demand),
-    ]
 }
 
 fn median(mut times: Vec<f64>) -> f64 {
@@ -110,9 +100,9 @@ fn measure(criterion: &mut Criterion, border: &Border, workload: &Workload) -> R
     if let Some(breach) = judged.breaches.first() {
         bail!("an invalid plan: {breach:?}");
     }
-    let made = timed(|| columns(&placement, &asked));
+    let made = timed(|| questions::growth(&placement, &|_| true));
     let crossed = timed(|| asked.iter().try_for_each(|question| border.cross(question)));
-    let whole = timed(|| decide(workload.decision, &snapshot, &border.components).map(drop));
+    let whole = timed(|| growth(&snapshot, &border.components).map(drop));
     eprintln!(
         "{}: {} nodes come in {} plans, {} pods wait; columns {made:.3} ms, crossing {crossed:.3} ms, decision {whole:.2} ms: {:.1} %",
         workload.id,
@@ -124,7 +114,9 @@ fn measure(criterion: &mut Criterion, border: &Border, workload: &Workload) -> R
     let mut group = criterion.benchmark_group(format!("boundary/{}", workload.id));
     group.sample_size(20);
     group.bench_function("placement", |bencher| bencher.iter(|| place_pending(&snapshot)));
-    group.bench_function("columns", |bencher| bencher.iter(|| columns(&placement, &asked)));
+    group.bench_function("columns", |bencher| {
+        bencher.iter(|| questions::growth(&placement, &|_| true));
+    });
     for question in &asked {
         let kind = question.kind();
         group.bench_function(format!("crossing {kind}"), |bencher| {
@@ -135,7 +127,7 @@ fn measure(criterion: &mut Criterion, border: &Border, workload: &Workload) -> R
         });
     }
     group.bench_function("decision", |bencher| {
-        bencher.iter(|| decide(workload.decision, &snapshot, &border.components));
+        bencher.iter(|| growth(&snapshot, &border.components));
     });
     group.finish();
     Ok(())

@@ -135,7 +135,8 @@ fn grow(snapshot: &Arc<Snapshot>, policies: &dyn Policies) -> Result<Decided> {
 /// What is bought next; none where nothing is.
 fn purchases(placement: &Placement, policies: &dyn Policies) -> Result<Option<Plan<Checked>>> {
     let everywhere = |_| true;
-    let question = questions::scale_up(placement, &everywhere);
+    let questions = questions::growth(placement, &everywhere);
+    let question = questions.scale_up();
     let accept = |answer: &Answer| check_answer(&question, answer).map_err(|refusal| refusal.to_string());
     let Answer::ScaleUp(demand) = policies.answer(placement, &question, &accept)? else {
         bail!("the scale-up policy answered another question");
@@ -143,7 +144,7 @@ fn purchases(placement: &Placement, policies: &dyn Policies) -> Result<Option<Pl
     if demand.groups.is_empty() {
         return Ok(None);
     }
-    let question = questions::node_selection(placement, &everywhere, demand.groups);
+    let question = questions.node_selection(demand.groups);
     let check = |answer: &Answer| match answer {
         Answer::NodeSelection(mix) => propose_growth(&question, mix)
             .and_then(|plan| check_growth(placement, plan, &everywhere))
@@ -181,6 +182,14 @@ fn shrink(snapshot: &Arc<Snapshot>, policies: &dyn Policies) -> Result<Decided> 
         took,
         waiting: 0,
     })
+}
+
+/// One loop: what is bought; none where nothing is.
+///
+/// # Errors
+/// Where a policy fails or its answer is refused.
+pub fn growth(snapshot: &Arc<Snapshot>, policies: &dyn Policies) -> Result<Option<Plan<Checked>>> {
+    purchases(&place_pending(snapshot), policies)
 }
 
 /// One loop: which nodes go or are replaced next; none where nothing is to be done.

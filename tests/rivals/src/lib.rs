@@ -9,7 +9,7 @@ mod decide;
 mod native;
 
 pub use components::Components;
-pub use decide::{Decided, Judged, Round, decide, rebalance};
+pub use decide::{Decided, Judged, Round, decide, growth, rebalance};
 pub use native::Native;
 
 use anyhow::Result;

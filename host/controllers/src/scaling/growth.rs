@@ -235,7 +235,8 @@ fn decide_partition(
     round: &mut Round,
 ) -> Result<(), Vec<Failed>> {
     let allows = |group: GroupId| partition.groups.contains(&group);
-    let question = questions::scale_up(&growth.placement, &allows);
+    let questions = questions::growth(&growth.placement, &allows);
+    let question = questions.scale_up();
     let oracle = WhatIf::new(&growth.placement, &question);
     let accept = |answer: &Answer| check_answer(&question, answer).map_err(|refusal| refusal.to_string());
     let asked = ask::ask(
@@ -256,7 +257,7 @@ fn decide_partition(
         return Ok(());
     }
 
-    let question = questions::node_selection(&growth.placement, &allows, demand.groups.clone());
+    let question = questions.node_selection(demand.groups.clone());
     let oracle = WhatIf::new(&growth.placement, &question);
     let check = |answer: &Answer| match answer {
         Answer::NodeSelection(mix) => propose_growth(&question, mix)

@@ -104,7 +104,7 @@ fn demands() {
 #[test]
 fn mixes() {
     let placement = place_pending(&cluster().shared());
-    let question = questions::node_selection(&placement, &|_| true, Vec::new());
+    let question = questions::growth(&placement, &|_| true).node_selection(Vec::new());
     let purchase = |template, count, fallbacks: &[u32]| Purchase {
         template,
         count,
@@ -217,7 +217,7 @@ fn an_answer_to_another_question() {
     ];
     let questions = [
         questions::scale_up(&placement, &|_| true),
-        questions::node_selection(&placement, &|_| true, Vec::new()),
+        questions::growth(&placement, &|_| true).node_selection(Vec::new()),
         questions::rebalance(&placement, &|_| true),
     ];
     for (asked, question) in questions.iter().enumerate() {

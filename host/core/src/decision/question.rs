@@ -3,9 +3,10 @@
 //! The shapes are those of `wit/`; the `policy` crate hands them over the border as they are.
 
 use super::{ClassCount, GroupDemand};
-use crate::model::{ClassId, GroupId, NodeId, TemplateId};
+use crate::model::{ClassId, GroupId, NodeId, TemplateId, shared};
 use crate::packing::PerNewNode;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What is the same for every decision of a loop.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +52,8 @@ pub struct ClassRow {
     /// Pods that no existing or coming node can hold.
     pub unplaced: u32,
     pub waiting_ms: u64,
+    /// Whether other pods have a say in where its pods go, by topology spread or affinity.
+    pub topology_bound: bool,
 }
 
 /// Groups and the ways to buy for them.
@@ -109,13 +112,17 @@ pub struct Fleet {
 pub enum Question {
     ScaleUp {
         context: Context,
-        catalogue: Catalogue,
-        pending: Pending,
+        #[serde(with = "shared")]
+        catalogue: Arc<Catalogue>,
+        #[serde(with = "shared")]
+        pending: Arc<Pending>,
     },
     NodeSelection {
         context: Context,
-        catalogue: Catalogue,
-        pending: Pending,
+        #[serde(with = "shared")]
+        catalogue: Arc<Catalogue>,
+        #[serde(with = "shared")]
+        pending: Arc<Pending>,
         demand: Vec<GroupDemand>,
     },
     Rebalance {

@@ -10,36 +10,54 @@ use super::{
 };
 use crate::model::{ClassId, GroupId, Labels, NodeId, NodeState, Resources, Snapshot, TemplateId};
 use crate::packing::{Placement, State, Unplaced, per_new_node, permille};
+use std::sync::Arc;
 
 /// Annotations of the context, for rebalance policies.
 const MAY_REPLACE: &str = "may-replace";
 const GIVEN_UP: &str = "given-up";
 
-/// Which node groups shall grow, for which pods? `partition` tells the groups that are asked about.
-pub fn scale_up(placement: &Placement, partition: &dyn Fn(GroupId) -> bool) -> Question {
+/// The two questions of growth. They are about the same columns, which are worked out once.
+#[derive(Clone, Debug)]
+pub struct Growth {
+    context: Context,
+    catalogue: Arc<Catalogue>,
+    pending: Arc<Pending>,
+}
+
+/// What is asked where pods need new nodes. `partition` tells the groups that are asked about.
+pub fn growth(placement: &Placement, partition: &dyn Fn(GroupId) -> bool) -> Growth {
     let catalogue = catalogue(placement, partition);
-    let pending = pending(placement, &catalogue);
-    Question::ScaleUp {
+    Growth {
         context: context(placement),
-        catalogue,
-        pending,
+        pending: Arc::new(pending(placement, &catalogue)),
+        catalogue: Arc::new(catalogue),
     }
 }
 
-/// Which templates shall be bought for this demand?
-pub fn node_selection(
-    placement: &Placement,
-    partition: &dyn Fn(GroupId) -> bool,
-    demand: Vec<GroupDemand>,
-) -> Question {
-    let catalogue = catalogue(placement, partition);
-    let pending = pending(placement, &catalogue);
-    Question::NodeSelection {
-        context: context(placement),
-        catalogue,
-        pending,
-        demand,
+impl Growth {
+    /// Which node groups shall grow, for which pods?
+    pub fn scale_up(&self) -> Question {
+        Question::ScaleUp {
+            context: self.context.clone(),
+            catalogue: Arc::clone(&self.catalogue),
+            pending: Arc::clone(&self.pending),
+        }
     }
+
+    /// Which templates shall be bought for this demand?
+    pub fn node_selection(&self, demand: Vec<GroupDemand>) -> Question {
+        Question::NodeSelection {
+            context: self.context.clone(),
+            catalogue: Arc::clone(&self.catalogue),
+            pending: Arc::clone(&self.pending),
+            demand,
+        }
+    }
+}
+
+/// [`Growth::scale_up`] where nothing else is asked.
+pub fn scale_up(placement: &Placement, partition: &dyn Fn(GroupId) -> bool) -> Question {
+    growth(placement, partition).scale_up()
 }
 
 /// Which nodes shall go? The fleet is that of the groups of the partition.
@@ -179,12 +197,10 @@ fn pending(placement: &Placement, catalogue: &Catalogue) -> Pending {
         .map(|template| template.headroom > 0)
         .collect();
     let per_node = placement.try_out(|state| per_new_node(state, &class_ids, &growable));
+    let state = placement.state();
+    let row_of = |unplaced: &Unplaced| class_row(snapshot, unplaced, state.is_topology_bound(unplaced.class));
     Pending {
-        classes: placement
-            .unplaced
-            .iter()
-            .map(|unplaced| class_row(snapshot, unplaced))
-            .collect(),
+        classes: placement.unplaced.iter().map(row_of).collect(),
         requests: class_ids
             .iter()
             .flat_map(|class| row(snapshot, &snapshot.classes[*class as usize].requests))
@@ -194,7 +210,7 @@ fn pending(placement: &Placement, catalogue: &Catalogue) -> Pending {
     }
 }
 
-fn class_row(snapshot: &Snapshot, unplaced: &Unplaced) -> ClassRow {
+fn class_row(snapshot: &Snapshot, unplaced: &Unplaced, topology_bound: bool) -> ClassRow {
     let first = unplaced
         .pods
         .first()
@@ -208,6 +224,7 @@ fn class_row(snapshot: &Snapshot, unplaced: &Unplaced) -> ClassRow {
         priority: class.priority,
         unplaced: u32::try_from(unplaced.pods.len()).unwrap_or(u32::MAX),
         waiting_ms: since(snapshot.now_ms, unplaced.oldest_ms),
+        topology_bound,
     }
 }
 

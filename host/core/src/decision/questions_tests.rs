@@ -106,7 +106,7 @@ fn headroom() {
         arrange(&mut cluster);
         let placement = place_pending(&cluster.shared());
         let Question::NodeSelection { catalogue, .. } =
-            questions::node_selection(&placement, &|_| true, Vec::new())
+            questions::growth(&placement, &|_| true).node_selection(Vec::new())
         else {
             panic!("another question");
         };

@@ -66,7 +66,7 @@ pub fn per_new_node(state: &mut State, classes: &[ClassId], growable: &[bool]) -
             .iter_mut()
             .zip(spread)
             .for_each(|(gate, spread)| *gate = spread.min(*gate));
-        row_of.push(if state.tables().possessions.of(*class).is_empty() {
+        row_of.push(if state.tables().is_bare(*class) {
             let key = Key::Plain(state.tables().needs[*class as usize].clone(), gates.clone());
             rows.of(key, || columns.plain_row(state, *class, &gates))
         } else {
@@ -207,7 +207,10 @@ fn gate(state: &mut State, class: ClassId, node: NodeId) -> u32 {
     if state.fits_by_nature(class, node).is_err() {
         return 0;
     }
-    if !state.tables().possessions.of(class).is_empty() {
+    if !state.tables().is_bare(class) {
+        return u32::MAX;
+    }
+    if !state.tables().minds_company(class) {
         return u32::MAX;
     }
     if rules::refused_for_company(state, class, node) {

@@ -2,6 +2,7 @@
 
 use super::State;
 use super::counters::Counter;
+use super::links::CounterId;
 use super::shapes::ShapeId;
 use super::state::Standing;
 use super::topology::{DomainId, KeyId};
@@ -60,6 +61,17 @@ impl State {
     /// Tells the counters that look at nodes about this one.
     pub(super) fn each_scope(&mut self, node: NodeId, tell: impl Fn(&mut Counter, DomainId)) {
         let tables = Arc::clone(&self.tables);
+        if self.standing[node as usize] == Standing::Imagined
+            && let Some(template) = self.template_of_imagined(node)
+        {
+            let counters = tables.scoped[template as usize].get_or_init(|| self.scopes(node));
+            for (counter, key) in counters {
+                if let Some(domain) = self.domain(node, *key) {
+                    tell(&mut self.counters[*counter as usize], domain);
+                }
+            }
+            return;
+        }
         for counter in &tables.links.scoped {
             let key = tables.links.counters[*counter as usize].key;
             if self.in_scope(*counter, node)
@@ -68,6 +80,18 @@ impl State {
                 tell(&mut self.counters[*counter as usize], domain);
             }
         }
+    }
+
+    /// The counters that look at the node. All new nodes of a template are alike to them.
+    fn scopes(&self, node: NodeId) -> Vec<(CounterId, KeyId)> {
+        let links = &self.tables.links;
+        let counters = links
+            .scoped
+            .iter()
+            .filter(|counter| self.in_scope(**counter, node));
+        counters
+            .map(|counter| (*counter, links.counters[*counter as usize].key))
+            .collect()
     }
 
     /// The template of a node that was imagined, whatever became of it.

@@ -46,24 +46,24 @@ pub(crate) struct Filled {
     pub(crate) placed: Vec<(NodeId, u32)>,
     pub(crate) left: u32,
     /// Refusals of nodes, meaningful where pods are left.
-    pub(super) tally: Tally,
+    pub(super) refusals: Refusals,
     /// The budget ended the search.
     pub(super) cut: bool,
 }
 
 impl Filled {
-    /// The rule that refused most nodes in the end; meaningful where pods are left.
+    /// The rule that kept the pods from most nodes in the end; meaningful where pods are left.
     pub(crate) fn cause(&self) -> Cause {
         if self.cut {
             Cause::Budget
         } else {
-            self.tally.most()
+            self.refusals.cause()
         }
     }
 
     fn extend(&mut self, again: Self) {
         self.placed.extend(again.placed);
-        (self.left, self.tally, self.cut) = (again.left, again.tally, again.cut);
+        (self.left, self.refusals, self.cut) = (again.left, again.refusals, again.cut);
     }
 }
 
@@ -102,7 +102,7 @@ pub(crate) fn fill_all(
             .map(|lot| Filled {
                 placed: Vec::new(),
                 left: lot.pods,
-                tally: Tally::default(),
+                refusals: Refusals::default(),
                 cut: false,
             })
             .collect(),
@@ -130,7 +130,7 @@ pub(crate) fn fill_all(
     while moved && !work.is_spent() {
         moved = false;
         for (at, lot) in lots.iter().enumerate() {
-            if given_up || state.tables().links.of(lot.class).may_reconsider() {
+            if given_up || state.tables().may_reconsider(lot.class) {
                 moved |= all.run(state, at, lot, fields, offers, work);
             }
         }
@@ -180,17 +180,18 @@ impl Filling {
             return false;
         }
         let field = lot.field.and_then(|field| fields.get_mut(field));
+        let field = field.filter(|field| !field.blocks.is_empty());
         if field.is_none() && offers.is_empty() {
             return false;
         }
         let again = Run::new(state, lot.class, before, work).through(field, offers);
-        let tally = result.tally;
+        let refusals = result.refusals;
         self.order
             .extend(again.placed.iter().map(|(node, pods)| (at, *node, *pods)));
         result.extend(again);
         if fields.is_empty() {
-            // The nodes that are there were asked before, and count as well.
-            result.tally = tally.plus(&result.tally);
+            // The nodes that are there were asked before.
+            result.refusals.there = refusals.there;
         }
         result.left < before
     }
@@ -206,6 +207,35 @@ pub(crate) fn fill(
 ) -> Filled {
     let mut field = Field::new(state, existing);
     Run::new(state, class, wanted, work).through(Some(&mut field), &mut [])
+}
+
+/// Refusals of the nodes that are there, and of new ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Refusals {
+    pub(super) there: Tally,
+    pub(super) new: Tally,
+}
+
+impl Refusals {
+    /// What would have to change. That the nodes which are there are full is known to whoever imagines new ones; and of
+    /// these, one that refuses because its domain is ahead says what more of them in other domains would be good for.
+    fn cause(&self) -> Cause {
+        if self.new.is_empty() {
+            self.there.most()
+        } else if self.new.has(Cause::TopologySpread) {
+            Cause::TopologySpread
+        } else {
+            self.new.most()
+        }
+    }
+
+    pub(super) fn of(&mut self, new: bool) -> &mut Tally {
+        if new { &mut self.new } else { &mut self.there }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.there.is_empty() && self.new.is_empty()
+    }
 }
 
 /// Refusals by cause.
@@ -226,10 +256,6 @@ const CAUSES: [Cause; 10] = [
 ];
 
 impl Tally {
-    pub(super) fn count(&mut self, cause: Cause) {
-        self.add(cause, 1);
-    }
-
     pub(super) fn add(&mut self, cause: Cause, nodes: u32) {
         if let Some(at) = CAUSES.iter().position(|known| *known == cause) {
             self.0[at] = self.0[at].saturating_add(nodes);
@@ -255,8 +281,13 @@ impl Tally {
         CAUSES[most]
     }
 
-    /// Whether any node refused.
-    pub(super) fn is_empty(&self) -> bool {
+    fn has(&self, cause: Cause) -> bool {
+        let mut counts = CAUSES.iter().zip(self.0);
+        counts.any(|(known, count)| *known == cause && count > 0)
+    }
+
+    /// Whether no node refused.
+    fn is_empty(&self) -> bool {
         self.0.iter().all(|count| *count == 0)
     }
 }

@@ -20,7 +20,7 @@ fn onto(state: &mut State, lots: &[Lot], offers: &mut [Offer]) -> FilledLots {
 fn the_most_frequent_cause_counts() {
     let tally = |causes: &[Cause]| {
         let mut tally = Tally::default();
-        causes.iter().for_each(|cause| tally.count(*cause));
+        causes.iter().for_each(|cause| tally.add(*cause, 1));
         tally.most()
     };
     assert_eq!(tally(&[]), Cause::Resources);

@@ -78,10 +78,12 @@ impl ClassLinks {
 
     /// Whether no other pod matters to a pod of the class but for the room that it takes.
     pub(crate) fn is_plain(&self) -> bool {
-        self.spread.is_empty()
-            && self.affinity.is_empty()
-            && self.anti.is_empty()
-            && self.shunned_by.is_empty()
+        self.spread.is_empty() && !self.minds_company()
+    }
+
+    /// Whether affinity decides about a pod of the class, its own or that of others.
+    pub(crate) fn minds_company(&self) -> bool {
+        !(self.affinity.is_empty() && self.anti.is_empty() && self.shunned_by.is_empty())
     }
 
     /// Whether a node that refuses a pod of the class may take one after another was placed elsewhere.

@@ -169,7 +169,8 @@ impl Filling {
                     .refused_by_template(lots[*at].class, offer.template);
                 let nodes = u32::try_from(offer.opened.len()).unwrap_or(u32::MAX);
                 result
-                    .tally
+                    .refusals
+                    .new
                     .add(refused.unwrap_or(Cause::Resources), nodes.max(1));
             }
         }

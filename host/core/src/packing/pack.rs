@@ -22,8 +22,10 @@ const MOST_SORTS: usize = 96;
 const MOST_KINDS: usize = 48;
 /// New nodes of an offer that a search knows of: more than one decision buys.
 const MOST_NEW: usize = 10_000;
-/// What a search may weigh.
+/// What a search may weigh for few pods. With more it is less in proportion: most of them find a place the simple way.
 const SEARCH_EFFORT: u64 = 1_500_000;
+/// By what it is divided at most.
+const MANY: f64 = 10.0;
 /// A search ends where less than this part of the price could be saved: the nodes are there, and where many pods wait
 /// for them, a few that stay matter less than the time.
 const SEARCH_GAP: (f64, f64) = (0.002, 0.01);
@@ -220,7 +222,15 @@ impl Packing<'_> {
             row
         };
         let pods: f64 = self.sorts.iter().map(|sort| f64::from(sort.left)).sum();
+        let many = pods / FEW_PODS;
         let (least, most) = SEARCH_GAP;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a part of a constant"
+        )]
+        let effort = (SEARCH_EFFORT as f64 / many.clamp(1.0, MANY)) as u64;
         let rows = (0..self.sorts.len()).map(|sort| Row {
             pods: self.sorts[sort].left,
             requests: dense(&self.sorts[sort].needs),
@@ -244,8 +254,8 @@ impl Packing<'_> {
             rows: rows.collect(),
             offers: offers.collect(),
             limit: u32::MAX,
-            effort: SEARCH_EFFORT,
-            gap: (least * pods / FEW_PODS).clamp(least, most),
+            effort,
+            gap: (least * many).clamp(least, most),
         }
     }
 
@@ -333,6 +343,9 @@ impl Packing<'_> {
         weights: &[f64],
     ) -> Vec<(usize, u32)> {
         let mut free = free.to_vec();
+        // The same as numbers for weighing. Amounts are whole numbers below 2^53: no step of it is rounded.
+        let mut room: Vec<f64> = free.iter().map(|amount| number(*amount)).collect();
+        let whole: Vec<f64> = whole.iter().map(|amount| number((*amount).max(0))).collect();
         let mut candidates: Vec<(usize, &Shares, u32)> = takes
             .iter()
             .zip(shares)
@@ -344,7 +357,11 @@ impl Packing<'_> {
             candidates.retain(|(sort, _, left)| *left > 0 && holds(&free, &self.sorts[*sort].needs));
             self.work.steps(candidates.len() as u64 / 4);
             for (column, scale) in scales.iter_mut().enumerate() {
-                *scale = weights[column] * share(free[column], whole[column]);
+                *scale = if whole[column] > 0.0 {
+                    weights[column] * (room[column] / whole[column])
+                } else {
+                    0.0
+                };
             }
             let mut best: Option<(usize, usize, f64)> = None;
             for (at, (sort, shares, _)) in candidates.iter().enumerate() {
@@ -361,8 +378,10 @@ impl Packing<'_> {
             };
             let (sort, _, left) = &mut candidates[at];
             *left -= 1;
-            for (column, amount) in &self.sorts[*sort].needs {
+            let sort_of = &self.sorts[*sort];
+            for ((column, amount), number) in sort_of.needs.iter().zip(&sort_of.amounts) {
                 free[*column] -= amount;
+                room[*column] -= number;
             }
             *load.entry(*sort).or_insert(0) += 1;
         }

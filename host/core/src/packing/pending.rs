@@ -33,6 +33,8 @@ pub struct Placement {
     /// Questions about it are tried out on it and taken back, not on copies: hence the lock.
     state: Mutex<State>,
     snapshot: Arc<Snapshot>,
+    /// The snapshot has its pods by key, so that numbers compare as keys do.
+    in_order: bool,
     /// By class: pods that need a new node.
     pub unplaced: Vec<Unplaced>,
     /// By class: pods of which the budget of work did not let us find out. They may have a place, so that nothing
@@ -57,14 +59,12 @@ pub fn place_pending_within(snapshot: &Arc<Snapshot>, steps: u64) -> Placement {
             waiting.entry(pod.class).or_default().push(id);
         }
     }
-    for pods in waiting.values_mut() {
-        pods.sort_by(|one, other| {
-            snapshot.pods[*one as usize]
-                .key
-                .cmp(&snapshot.pods[*other as usize].key)
-        });
+    let in_order = snapshot.pods.is_sorted_by(|one, next| one.key <= next.key);
+    if !in_order {
+        waiting.values_mut().for_each(|pods| by_key(snapshot, pods));
     }
     let mut placement = Placement {
+        in_order,
         state: Mutex::new(State::new(snapshot)),
         snapshot: Arc::clone(snapshot),
         unplaced: Vec::new(),
@@ -74,6 +74,13 @@ pub fn place_pending_within(snapshot: &Arc<Snapshot>, steps: u64) -> Placement {
     };
     placement.settle(waiting, &mut Work::new(steps));
     placement
+}
+
+fn by_key(snapshot: &Snapshot, pods: &mut [PodId]) {
+    pods.sort_by(|one, other| {
+        let key = |pod: &PodId| &snapshot.pods[*pod as usize].key;
+        key(one).cmp(key(other))
+    });
 }
 
 /// Pods that wait, by class.
@@ -244,7 +251,11 @@ impl Placement {
             }
         }
         for ((is_postponed, _), mut unplaced) in left {
-            unplaced.pods.sort_by_key(|pod| &snapshot.pods[*pod as usize].key);
+            if self.in_order {
+                unplaced.pods.sort_unstable();
+            } else {
+                by_key(&snapshot, &mut unplaced.pods);
+            }
             let list = if is_postponed {
                 &mut self.postponed
             } else {

@@ -30,10 +30,8 @@ pub(super) fn is_settled_by_quotas(state: &State, class: ClassId) -> bool {
     };
     Some(spread.key) != tables.topology.hostname
         && !spread.counts_promised_only
-        && links.affinity.is_empty()
-        && links.anti.is_empty()
-        && links.shunned_by.is_empty()
-        && tables.possessions.of(class).is_empty()
+        && !links.minds_company()
+        && tables.is_bare(class)
 }
 
 impl Quotas {

@@ -7,7 +7,7 @@
 
 use super::State;
 use super::field::{BLOCK, Field};
-use super::fill::{Filled, Offer, Tally};
+use super::fill::{Filled, Offer, Refusals};
 use super::topology::{DomainId, KeyId};
 use super::work::Work;
 use crate::decision::Cause;
@@ -35,8 +35,10 @@ pub(super) struct Run<'a> {
     /// Keys whose domains decide whether a refusal passes; none where none does.
     keys: Vec<KeyId>,
     placed: Vec<(NodeId, u32)>,
-    for_good: Tally,
-    for_now: Tally,
+    for_good: Refusals,
+    for_now: Refusals,
+    /// New nodes are being asked.
+    asks_new: bool,
     cut: bool,
 }
 
@@ -45,7 +47,7 @@ impl<'a> Run<'a> {
         let tables = state.tables();
         let links = tables.links.of(class);
         let mut keys = Vec::new();
-        if links.may_reconsider() {
+        if tables.may_reconsider(class) {
             keys.extend(links.spread.iter().map(|spread| spread.key));
             let counters = links.affinity.iter().chain(&links.anti).chain(&links.shunned_by);
             keys.extend(counters.map(|counter| tables.links.counters[*counter as usize].key));
@@ -61,8 +63,9 @@ impl<'a> Run<'a> {
             class,
             left: wanted,
             placed: Vec::new(),
-            for_good: Tally::default(),
-            for_now: Tally::default(),
+            for_good: Refusals::default(),
+            for_now: Refusals::default(),
+            asks_new: false,
             cut: false,
         }
     }
@@ -79,10 +82,12 @@ impl<'a> Run<'a> {
         };
         loop {
             let before = self.left;
-            self.for_now = Tally::default();
+            self.for_now = Refusals::default();
+            self.asks_new = false;
             for queue in &mut queues {
                 self.drain(queue);
             }
+            self.asks_new = true;
             for offer in offers.iter_mut() {
                 self.pour_into(offer);
             }
@@ -93,7 +98,10 @@ impl<'a> Run<'a> {
         Filled {
             placed: self.placed,
             left: self.left,
-            tally: self.for_good.plus(&self.for_now),
+            refusals: Refusals {
+                there: self.for_good.there.plus(&self.for_now.there),
+                new: self.for_good.new.plus(&self.for_now.new),
+            },
             cut: self.cut && self.left > 0,
         }
     }
@@ -121,8 +129,8 @@ impl<'a> Run<'a> {
         let tables = self.state.tables();
         for (shape, nodes) in shapes {
             let verdict = tables.shapes.verdict(&tables.snapshot, self.class, *shape);
-            self.for_good
-                .add(verdict.refused.unwrap_or(Cause::Resources), *nodes);
+            let cause = verdict.refused.unwrap_or(Cause::Resources);
+            self.for_good.there.add(cause, *nodes);
         }
     }
 
@@ -192,10 +200,10 @@ impl<'a> Run<'a> {
                         _ => false,
                     };
                     if passing {
-                        self.for_now.count(cause);
+                        self.for_now.of(self.asks_new).add(cause, 1);
                         return Said::NotNow(cause);
                     }
-                    self.for_good.count(cause);
+                    self.for_good.of(self.asks_new).add(cause, 1);
                     return Said::Never;
                 }
             }
@@ -248,7 +256,7 @@ impl<'a> Run<'a> {
             let is_full = nodes.len() == BLOCK;
             if is_full && !offer.ceilings.may_hold(block, self.state, self.class) {
                 self.work.step();
-                self.for_good.add(Cause::Resources, BLOCK as u32);
+                self.for_good.new.add(Cause::Resources, BLOCK as u32);
                 continue;
             }
             for at in nodes.clone() {
@@ -257,7 +265,8 @@ impl<'a> Run<'a> {
                     Said::NotNow(cause) if one_domain => {
                         // So would all the others, and a new one.
                         let alike = opened - at - 1 + usize::from(offer.left > 0);
-                        self.for_now.add(cause, u32::try_from(alike).unwrap_or(u32::MAX));
+                        let alike = u32::try_from(alike).unwrap_or(u32::MAX);
+                        self.for_now.new.add(cause, alike);
                         return false;
                     }
                     Said::NotNow(_) | Said::Never | Said::More => {}

@@ -146,6 +146,11 @@ impl State {
         self.tables.neighbourhoods.of(node)
     }
 
+    /// Whether other pods have a say in where a pod of the class goes, beside the room that they take.
+    pub(crate) fn is_topology_bound(&self, class: ClassId) -> bool {
+        !self.tables.links.of(class).is_plain()
+    }
+
     /// A key that sorts classes in the order of placing: what matters most first, then what is hardest to place.
     pub(crate) fn rank(&self, class: ClassId) -> impl Ord + use<> {
         self.tables.rank(class)

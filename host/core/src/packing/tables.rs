@@ -1,14 +1,14 @@
 //! What stays the same however pods are placed: worked out once per snapshot, shared by all states.
 
-use super::links::Links;
+use super::links::{CounterId, Links};
 use super::neighbours::Neighbourhoods;
 use super::possessions::Possessions;
 use super::shapes::Shapes;
-use super::topology::Topology;
+use super::topology::{KeyId, Topology};
 use crate::decision::Cause;
 use crate::model::{AttachLimits, ClassId, NodeId, NodeState, ResourceId, Resources, Snapshot, TemplateId};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The resource that every pod takes one of.
 const PODS: ResourceId = 3;
@@ -26,6 +26,19 @@ pub(crate) struct Tables {
     pub(crate) links: Links,
     pub(crate) possessions: Possessions,
     pub(crate) neighbourhoods: Neighbourhoods,
+    traits: Vec<Traits>,
+    /// By template: the counters that look at its new nodes, with their keys. Worked out with the first of them.
+    pub(super) scoped: Vec<OnceLock<Vec<(CounterId, KeyId)>>>,
+}
+
+/// What is asked of a class at every turn.
+#[derive(Clone, Copy)]
+struct Traits {
+    bulk: bool,
+    bare: bool,
+    plain: bool,
+    may_reconsider: bool,
+    minds_company: bool,
 }
 
 impl Tables {
@@ -49,9 +62,23 @@ impl Tables {
             .collect();
         let topology = Topology::new(&snapshot);
         let links = Links::new(&snapshot, &topology);
+        let possessions = Possessions::new(&snapshot);
+        let classes = (0..).zip(&snapshot.classes);
+        let traits = classes.map(|(class, _)| {
+            let (links, possessions) = (links.of(class), possessions.of(class));
+            Traits {
+                bulk: links.is_bulk() && possessions.is_bulk(),
+                bare: possessions.is_empty(),
+                plain: links.is_plain() && possessions.is_empty(),
+                may_reconsider: links.may_reconsider(),
+                minds_company: links.minds_company(),
+            }
+        });
         Self {
             sizes: sizes(&snapshot),
-            possessions: Possessions::new(&snapshot),
+            traits: traits.collect(),
+            scoped: snapshot.templates.iter().map(|_| OnceLock::new()).collect(),
+            possessions,
             shapes: Shapes::new(&snapshot),
             columns,
             needs,
@@ -85,7 +112,7 @@ impl Tables {
     /// Whether one pod of the class changes nothing but amounts for the next: then they can be placed by the
     /// number.
     pub(crate) fn is_bulk(&self, class: ClassId) -> bool {
-        self.links.of(class).is_bulk() && self.possessions.of(class).is_bulk()
+        self.traits[class as usize].bulk
     }
 
     /// Whether pods of the class may prefer one node to another.
@@ -97,14 +124,29 @@ impl Tables {
             || !self.snapshot.classes[class as usize].preferences.nodes.is_empty()
     }
 
+    /// Whether a pod of the class takes nothing of its node but resources.
+    pub(crate) fn is_bare(&self, class: ClassId) -> bool {
+        self.traits[class as usize].bare
+    }
+
     /// Whether nothing but the shape of a node and its free resources decides about a pod of the class.
     pub(crate) fn is_plain(&self, class: ClassId) -> bool {
-        self.links.of(class).is_plain() && self.possessions.of(class).is_empty()
+        self.traits[class as usize].plain
+    }
+
+    /// Whether a node that refuses a pod of the class may take one after another was placed elsewhere.
+    pub(crate) fn may_reconsider(&self, class: ClassId) -> bool {
+        self.traits[class as usize].may_reconsider
+    }
+
+    /// Whether affinity decides about pods of the class, their own or that of others.
+    pub(crate) fn minds_company(&self, class: ClassId) -> bool {
+        self.traits[class as usize].minds_company
     }
 
     /// Whether a pod of the class does more to its node and to others than to take resources.
     pub(crate) fn is_seen(&self, class: ClassId) -> bool {
-        !self.links.of(class).moves.is_empty() || !self.possessions.of(class).is_empty()
+        !self.links.of(class).moves.is_empty() || !self.is_bare(class)
     }
 
     /// What keeps a class from every new node of the template, whatever else runs.

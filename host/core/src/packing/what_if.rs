@@ -183,7 +183,7 @@ impl WhatIf<'_> {
         let mut unplaced: BTreeMap<u32, (u32, Cause)> = BTreeMap::new();
         for (lot, filled) in lots.iter().zip(results.lots) {
             if filled.left > 0 {
-                let cause = if filled.tally.is_empty() && !filled.cut {
+                let cause = if filled.refusals.is_empty() && !filled.cut {
                     self.known_cause(lot.class)
                 } else {
                     filled.cause()
@@ -252,7 +252,7 @@ fn lots(state: &State, asked: &Asked, moving: &BTreeMap<ClassId, u32>) -> Vec<Lo
     let mut lots: Vec<Lot> = Vec::new();
     for class in classes {
         // Nodes that refused a waiting class for good need not be asked again unless something leaves.
-        let settled = asked.removals.is_empty() && !state.tables().links.of(class).may_reconsider();
+        let settled = asked.removals.is_empty() && !state.tables().may_reconsider(class);
         let pods = |counts: &BTreeMap<ClassId, u32>| counts.get(&class).copied().unwrap_or(0);
         lots.push(Lot {
             class,

@@ -57,6 +57,15 @@ const DYNAMIC: [(Cause, DynamicRule); 7] = [
     (Cause::PodAffinity, pod_affinity::allows),
 ];
 
+/// The rules that have something to say of the class: most pods take no ports and no volumes.
+fn dynamic(state: &State, class: ClassId) -> impl Iterator<Item = (Cause, DynamicRule)> {
+    let bare = state.tables().is_bare(class);
+    let about_possessions = |cause| matches!(cause, Cause::HostPorts | Cause::Volumes);
+    DYNAMIC
+        .into_iter()
+        .filter(move |(cause, _)| !(bare && about_possessions(*cause)))
+}
+
 /// The static rule that keeps pods of the class from the node, if any.
 pub fn refused_by_nature(class: &PodClass, node: &NodeView<'_>) -> Option<Cause> {
     STATIC
@@ -67,24 +76,21 @@ pub fn refused_by_nature(class: &PodClass, node: &NodeView<'_>) -> Option<Cause>
 
 /// The dynamic rule that keeps a pod of the class from the node now, if any.
 pub(crate) fn refused_by_state(state: &State, class: ClassId, node: NodeId) -> Option<Cause> {
-    DYNAMIC
-        .iter()
+    dynamic(state, class)
         .find(|(_, allows)| !allows(state, class, node))
-        .map(|(cause, _)| *cause)
+        .map(|(cause, _)| cause)
 }
 
 /// Whether some dynamic rule other than topology spread keeps a pod of the class from the node now.
 pub(crate) fn refused_whatever_spreads(state: &State, class: ClassId, node: NodeId) -> bool {
-    DYNAMIC
-        .iter()
+    dynamic(state, class)
         .filter(|(cause, _)| *cause != Cause::TopologySpread)
         .any(|(_, allows)| !allows(state, class, node))
 }
 
 /// The same of rules that ask what runs beside the pod, and not how much room there is.
 pub(crate) fn refused_for_company(state: &State, class: ClassId, node: NodeId) -> bool {
-    DYNAMIC
-        .iter()
+    dynamic(state, class)
         .filter(|(cause, _)| !matches!(cause, Cause::TopologySpread | Cause::Resources))
         .any(|(_, allows)| !allows(state, class, node))
 }

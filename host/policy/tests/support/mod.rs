@@ -124,6 +124,7 @@ fn pending() -> Pending {
         priority: 0,
         unplaced,
         waiting_ms: 9000,
+        topology_bound: false,
     };
     Pending {
         classes: vec![
@@ -140,16 +141,16 @@ fn pending() -> Pending {
 pub(crate) fn growth() -> Question {
     Question::ScaleUp {
         context: context(),
-        catalogue: catalogue(),
-        pending: pending(),
+        catalogue: Arc::new(catalogue()),
+        pending: Arc::new(pending()),
     }
 }
 
 pub(crate) fn selection(demand: Vec<autoscaler_core::decision::GroupDemand>) -> Question {
     Question::NodeSelection {
         context: context(),
-        catalogue: catalogue(),
-        pending: pending(),
+        catalogue: Arc::new(catalogue()),
+        pending: Arc::new(pending()),
         demand,
     }
 }

@@ -66,11 +66,12 @@ fn bench(
         Kind::ScaleUp | Kind::NodeSelection if placement.unplaced.is_empty() => return Ok(None),
         Kind::ScaleUp => questions::scale_up(&placement, &|_| true),
         Kind::NodeSelection => {
-            let first = questions::scale_up(&placement, &|_| true);
+            let questions = questions::growth(&placement, &|_| true);
+            let first = questions.scale_up();
             let Answer::ScaleUp(demand) = desk.ask(&first, &placement, scale_up)?.report.answer else {
                 return Ok(None);
             };
-            questions::node_selection(&placement, &|_| true, demand.groups)
+            questions.node_selection(demand.groups)
         }
     };
     if matches!(&question, Question::Rebalance { fleet, .. } if fleet.names.is_empty()) {
