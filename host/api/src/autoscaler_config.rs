@@ -81,8 +81,8 @@ pub struct PolicyTrust {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(default = "defaults::no")]
     pub require_signature: Option<bool>,
-    /// Secret in kube-system with minisign public keys, one under each key. The role in `deploy/rbac.yaml` lets
-    /// the controller read the default one; another needs a rule of its own.
+    /// Secret in kube-system with public keys of minisign or cosign (ECDSA on P-256), one under each key. The role in
+    /// `deploy/rbac.yaml` lets the controller read the default one; another needs a rule of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), default = "defaults::keys_secret")]
     pub keys_secret: Option<String>,

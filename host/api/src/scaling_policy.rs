@@ -85,10 +85,11 @@ pub struct ScalingPolicySpec {
         r"self.matches('^(0|[1-9][0-9]*)\\.(0|[1-9][0-9]*)\\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?(\\+[0-9A-Za-z.-]+)?$')",
     ).message("version must be a semantic version such as 1.4.0"))]
     pub version: Option<String>,
-    /// Minisign signature of the component: the text of the file that `minisign -S` writes. It is checked
-    /// against the keys that AutoscalerConfig names, whether that demands signatures or not.
+    /// Signature of the component: the text of the file that `minisign -S` writes, the line that `cosign sign-blob
+    /// --key` prints, or the file that it writes with `--bundle`. It is checked against the keys that
+    /// AutoscalerConfig names, whether that demands signatures or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 4096))]
+    #[schemars(length(max = 16384))]
     pub signature: Option<String>,
     /// For a Canary: the share in percent of its node groups for which it decides, at least one group.
     #[serde(default, skip_serializing_if = "Option::is_none")]

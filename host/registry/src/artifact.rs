@@ -48,7 +48,7 @@ struct Manifest {
     config: Descriptor,
     #[serde(default)]
     layers: Vec<Descriptor>,
-    #[serde(default)]
+    #[serde(skip_deserializing)]
     annotations: BTreeMap<String, String>,
 }
 
@@ -58,6 +58,8 @@ struct Descriptor {
     media_type: String,
     digest: String,
     size: u64,
+    #[serde(skip_deserializing, skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -83,7 +85,22 @@ impl Descriptor {
             media_type: media_type.to_owned(),
             digest: format!("sha256:{}", sha256(bytes)),
             size: bytes.len() as u64,
+            annotations: BTreeMap::new(),
         }
+    }
+}
+
+/// The file that a component of this name is written to by tools that go by what the layer says (oras), and that write
+/// none where it says nothing.
+fn file_name(name: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    let name: String = name
+        .chars()
+        .map(|letter| if plain(letter) { letter } else { '-' })
+        .collect();
+    match name.trim_start_matches('.') {
+        "" => "policy.wasm".to_owned(),
+        name => format!("{name}.wasm"),
     }
 }
 
@@ -97,7 +114,10 @@ impl Artifact {
                 .map(Bytes::from)
                 .map_err(|error| Error::Artifact(error.to_string()))
         }
-        let layer = Descriptor::of(WASM[0], &component);
+        let annotation =
+            |name: &str, value: &str| (format!("org.opencontainers.image.{name}"), value.to_owned());
+        let mut layer = Descriptor::of(WASM[0], &component);
+        layer.annotations = [annotation("title", &file_name(&said.name))].into();
         let config = json(&Config {
             created: CREATED,
             architecture: "wasm",
@@ -108,8 +128,6 @@ impl Artifact {
                 imports: &said.imports,
             },
         })?;
-        let annotation =
-            |name: &str, value: &str| (format!("org.opencontainers.image.{name}"), value.to_owned());
         let manifest = json(&Manifest {
             schema_version: 2,
             media_type: MANIFEST.to_owned(),
@@ -151,16 +169,20 @@ pub fn component_of(manifest: &[u8]) -> Result<String, Error> {
             .iter()
             .map(|layer| layer.media_type.as_str())
             .collect();
-        let types = if types.is_empty() {
-            "no layers".to_owned()
+        let wasm = WASM[0];
+        let wrong = if types.is_empty() {
+            format!(
+                "the artifact has no layers, as an index of several platforms has none; name the digest of the artifact \
+                 itself, with one layer of {wasm}"
+            )
         } else {
-            types.join(", ")
+            format!(
+                "the artifact has not exactly one layer of {wasm} (it has: {}); push one component, as `policy push`, `wkg \
+                 oci push` or `oras push REFERENCE FILE:{wasm}` does",
+                types.join(", ")
+            )
         };
-        return Err(Error::Artifact(format!(
-            "the artifact has not exactly one layer of {} (it has: {types}); an index of several platforms has none: name \
-             the digest of the artifact itself",
-            WASM[0],
-        )));
+        return Err(Error::Artifact(wrong));
     };
     let digest = layer
         .digest
@@ -195,7 +217,7 @@ mod tests {
         assert_eq!(component_of(&artifact.manifest).unwrap(), sha256(b"wasm"));
         let manifest = String::from_utf8(artifact.manifest.to_vec()).unwrap();
         let (layer, config) = (sha256(b"wasm"), sha256(&artifact.config));
-        let whole = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.wasm.config.v0+json","digest":"sha256:CONFIG","size":SIZE},"layers":[{"mediaType":"application/wasm","digest":"sha256:LAYER","size":4}],"annotations":{"org.opencontainers.image.title":"mine","org.opencontainers.image.version":"1.0.0"}}"#;
+        let whole = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.wasm.config.v0+json","digest":"sha256:CONFIG","size":SIZE},"layers":[{"mediaType":"application/wasm","digest":"sha256:LAYER","size":4,"annotations":{"org.opencontainers.image.title":"mine.wasm"}}],"annotations":{"org.opencontainers.image.title":"mine","org.opencontainers.image.version":"1.0.0"}}"#;
         let size = artifact.config.len().to_string();
         let whole = whole
             .replace("CONFIG", &config)
@@ -205,5 +227,53 @@ mod tests {
         let config = String::from_utf8(artifact.config.to_vec()).unwrap();
         let whole = r#"{"created":"1970-01-01T00:00:00Z","architecture":"wasm","os":"wasip2","layerDigests":["sha256:LAYER"],"component":{"exports":["a:b/scale-up@0.1.0"],"imports":["a:b/log@0.1.0"]}}"#;
         assert_eq!(config, whole.replace("LAYER", &layer));
+    }
+
+    #[test]
+    fn the_file_of_a_component_stays_in_its_folder() {
+        for (name, file) in [
+            ("first-fit_2.0", "first-fit_2.0.wasm"),
+            ("", "policy.wasm"),
+            ("..", "policy.wasm"),
+            ("../../etc/passwd", "-..-etc-passwd.wasm"),
+            ("größer: 1 000", "gr--er--1-000.wasm"),
+        ] {
+            assert_eq!(file_name(name), file, "{name}");
+        }
+    }
+
+    /// Manifests as the named tools wrote them, of one component.
+    #[test]
+    fn what_other_tools_push_is_read() {
+        const LAYER: &str = "0c41f721800afb1ca5aba14459f424ac7a848f8b5af148a59e34f8524104d886";
+        for (tool, manifest) in [
+            ("wkg 0.16.1", include_str!("fixtures/wkg.json")),
+            (
+                "oras 1.3.6 push REFERENCE FILE:application/wasm",
+                include_str!("fixtures/oras.json"),
+            ),
+            (
+                "one that writes annotations without any",
+                r#"{"layers":[{"mediaType":"application/wasm","digest":"sha256:0c41f721800afb1ca5aba14459f424ac7a848f8b5af148a59e34f8524104d886","size":1,"annotations":null}],"annotations":null}"#,
+            ),
+        ] {
+            assert_eq!(component_of(manifest.as_bytes()).unwrap(), LAYER, "{tool}");
+        }
+        // oras without the type of the file, and an index.
+        for (manifest, text) in [
+            (
+                include_str!("fixtures/oras-untyped.json"),
+                "the artifact has not exactly one layer of application/wasm (it has: \
+                 application/vnd.oci.image.layer.v1.tar); push one component, as `policy push`, `wkg oci push` or `oras \
+                 push REFERENCE FILE:application/wasm` does",
+            ),
+            (
+                r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#,
+                "the artifact has no layers, as an index of several platforms has none; name the digest of the artifact \
+                 itself, with one layer of application/wasm",
+            ),
+        ] {
+            assert_eq!(component_of(manifest.as_bytes()).unwrap_err().to_string(), text);
+        }
     }
 }

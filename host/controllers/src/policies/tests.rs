@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A host whose components are texts: `name version kind…`. It notes what is at work.
 #[derive(Default)]
-struct Double {
+pub(super) struct Double {
     installed: Mutex<BTreeMap<&'static str, Vec<String>>>,
     shadows: Mutex<BTreeMap<&'static str, Vec<String>>>,
 }
@@ -66,13 +66,13 @@ impl Host for Double {
     }
 }
 
-struct Scene {
-    api: FakeApi,
-    controller: Controller<Double>,
+pub(super) struct Scene {
+    pub(super) api: FakeApi,
+    pub(super) controller: Controller<Double>,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with_cache(None)
     }
 
@@ -107,7 +107,7 @@ impl Scene {
     }
 
     /// Writes a component into the ConfigMap that the policies read.
-    fn component(&self, text: &str) {
+    pub(super) fn component(&self, text: &str) {
         self.api.put(
             "configmaps",
             json!({"metadata": {"name": "p", "namespace": "kube-system"},
@@ -116,7 +116,7 @@ impl Scene {
     }
 
     /// Writes a ScalingPolicy, tells the index, and looks at it.
-    async fn apply(&self, name: &str, spec: Value) -> (Next, ScalingPolicyStatus) {
+    pub(super) async fn apply(&self, name: &str, spec: Value) -> (Next, ScalingPolicyStatus) {
         let status = self
             .api
             .object("scalingpolicies", name)
@@ -129,7 +129,7 @@ impl Scene {
         self.look(name).await
     }
 
-    async fn look(&self, name: &str) -> (Next, ScalingPolicyStatus) {
+    pub(super) async fn look(&self, name: &str) -> (Next, ScalingPolicyStatus) {
         let object = self.api.object("scalingpolicies", name).unwrap();
         let object: ScalingPolicy = serde_json::from_value(object).unwrap();
         self.controller.index.apply(&Change::Policy(Arc::new(object)));
@@ -138,7 +138,7 @@ impl Scene {
         (next, serde_json::from_value(object["status"].clone()).unwrap())
     }
 
-    fn installed(&self, kind: PolicyKind) -> Vec<String> {
+    pub(super) fn installed(&self, kind: PolicyKind) -> Vec<String> {
         self.controller
             .host
             .installed
@@ -149,7 +149,7 @@ impl Scene {
     }
 }
 
-fn from_map(extra: &Value) -> Value {
+pub(super) fn from_map(extra: &Value) -> Value {
     let mut spec = json!({"kinds": ["scale-up"], "source": {"configMap": {"name": "p"}}});
     for (name, value) in extra.as_object().unwrap() {
         spec[name.as_str()] = value.clone();
@@ -157,7 +157,7 @@ fn from_map(extra: &Value) -> Value {
     spec
 }
 
-fn reason(status: &ScalingPolicyStatus) -> String {
+pub(super) fn reason(status: &ScalingPolicyStatus) -> String {
     conditions::get(&status.conditions, types::READY)
         .and_then(|c| c.reason.clone())
         .unwrap_or_default()
@@ -308,159 +308,6 @@ async fn a_look_that_finds_nothing_new_writes_nothing() {
     scene.api.writes();
     scene.look("mine").await;
     assert_eq!(scene.api.writes(), Vec::<String>::new());
-}
-
-const RELEASE: &str = "RWRyZWxlYXNlMYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
-const INTERN: &str = "RWRpbnRlcm4wMoE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOU";
-/// Of `thrifty 1.0.0 scale-up`, with the key of the releases.
-const SIGNED: &str = "untrusted comment: test
-RURyZWxlYXNlMfGLKKWR0pFQ6Fqi27DnqXTj6palm2HXBZUAwjJCO5XyzVzHeQQBa39WEwucnH19HHB/uawBZhVUz6iJjBi1NQA=
-trusted comment: release
-Jh1Q5uWkeLQYGq3piypbs9ivyS2ph/2eBP3j4HjiVrlTvhagp6csLIjehMpGycfI+lBq9wbw+1HfW/w32X+xBg==
-";
-/// Of the same, with the other key.
-const SIGNED_BY_INTERN: &str = "untrusted comment: test
-RURpbnRlcm4wMh6flDKnkJ7T4giDuMbNrpie0j3+t+18ULZ+Aue9wMVV8gAr57AnNtWDPTMftjOrDweBRP+Y9DTQF+0aWGfFcQE=
-trusted comment: release
-kV7WsGaVf/NlQFe7S4K//+tazryTQ+DCcGBdHbItnXniMBbdqbK1YdLzYiKJAZzvwIub5/iNu3jQV1Kb2bo4Aw==
-";
-
-impl Scene {
-    /// Sets whether signatures are demanded.
-    fn demand(&self, require: bool) {
-        let config =
-            json!({"metadata": {"name": "default"}, "spec": {"policies": {"requireSignature": require}}});
-        let config = serde_json::from_value(config).unwrap();
-        self.controller.index.apply(&Change::Config(Arc::new(config)));
-    }
-
-    fn keys(&self, keys: &Value) {
-        let data: serde_json::Map<String, Value> = keys
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(name, text)| {
-                let bytes = text.as_str().unwrap().as_bytes().to_vec();
-                (name.clone(), json!(k8s_openapi::ByteString(bytes)))
-            })
-            .collect();
-        self.api.put(
-            "secrets",
-            json!({"metadata": {"name": "vpsie-policy-keys", "namespace": "kube-system"}, "data": data}),
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_signature_is_demanded_where_the_cluster_demands_it_and_checked_where_it_is_given() {
-    let release = json!({"release.pub": RELEASE});
-    let signed = json!({"signature": SIGNED});
-    let table = [
-        (false, json!({}), json!({}), "Loaded", ""),
-        (true, release.clone(), signed.clone(), "Loaded", ""),
-        (false, release.clone(), signed.clone(), "Loaded", ""),
-        (
-            true,
-            json!({"old.pub": INTERN, "pub": format!("untrusted comment: mine\n{RELEASE}\n")}),
-            signed.clone(),
-            "Loaded",
-            "",
-        ),
-        (
-            true,
-            release.clone(),
-            json!({}),
-            "SignatureMissing",
-            "spec.signature: AutoscalerConfig demands one (spec.policies.requireSignature); sign the component with \
-             `minisign -S` and put the text of its .minisig file here",
-        ),
-        (
-            true,
-            release.clone(),
-            json!({"signature": SIGNED_BY_INTERN}),
-            "SignatureInvalid",
-            "spec.signature: not made for this component with any of the keys in Secret kube-system/vpsie-policy-keys \
-             (release.pub); sign exactly these bytes, or add the key",
-        ),
-        (
-            true,
-            release.clone(),
-            json!({"signature": "trust me"}),
-            "SignatureInvalid",
-            "spec.signature: that is no minisign signature; it takes all four lines of the .minisig file",
-        ),
-        (
-            false,
-            json!({}),
-            signed.clone(),
-            "SignatureKeysMissing",
-            "spec.signature: there is no key to check it with; put minisign public keys into Secret \
-             kube-system/vpsie-policy-keys",
-        ),
-        (
-            true,
-            json!({"x": "no key"}),
-            signed,
-            "SignatureKeysUnreadable",
-            "Secret kube-system/vpsie-policy-keys: x is no minisign public key; put the text of the .pub file there",
-        ),
-    ];
-    for (row, (require, keys, extra, word, text)) in table.into_iter().enumerate() {
-        let scene = Scene::new();
-        scene.component("thrifty 1.0.0 scale-up");
-        scene.demand(require);
-        scene.keys(&keys);
-        let (_, status) = scene.apply("mine", from_map(&extra)).await;
-        assert_eq!(reason(&status), word, "row {row}: {:?}", status.last_error);
-        assert_eq!(status.last_error.unwrap_or_default(), text, "row {row}");
-        assert_eq!(
-            scene.installed(PolicyKind::ScaleUp).len(),
-            usize::from(word == "Loaded"),
-            "row {row}"
-        );
-    }
-    let scene = Scene::new();
-    scene.demand(true);
-    let mut built_in = from_map(&json!({}));
-    built_in["source"] = json!({"builtIn": "scale-up"});
-    let (_, status) = scene.apply("mine", built_in).await;
-    assert_eq!(
-        reason(&status),
-        "Loaded",
-        "what the binary brings needs no signature"
-    );
-}
-
-#[tokio::test]
-async fn who_is_no_longer_trusted_decides_no_longer() {
-    use PolicyKind::ScaleUp;
-    let scene = Scene::new();
-    scene.component("thrifty 1.0.0 scale-up");
-    scene.keys(&json!({"release.pub": RELEASE}));
-    let signed = from_map(&json!({"signature": SIGNED}));
-    let (_, status) = scene.apply("mine", signed.clone()).await;
-    assert_eq!(status.signed_by.as_deref(), Some("release.pub"));
-    scene.demand(true);
-    scene.look("mine").await;
-    assert_eq!(scene.installed(ScaleUp), ["mine=thrifty 1.0.0 scale-up"]);
-    // The component changes and its signature does not: the one that was signed goes on.
-    scene.component("thrifty 2.0.0 scale-up");
-    let (_, status) = scene.look("mine").await;
-    assert_eq!(reason(&status), "SignatureInvalid");
-    assert_eq!(scene.installed(ScaleUp), ["mine=thrifty 1.0.0 scale-up"]);
-    // The key is withdrawn, and nothing that it signed decides.
-    scene.keys(&json!({"release.pub": INTERN}));
-    let (_, status) = scene.look("mine").await;
-    assert_eq!(reason(&status), "SignatureInvalid");
-    assert!(scene.installed(ScaleUp).is_empty());
-    // Whoever never signed is stopped by the demand itself.
-    let scene = Scene::new();
-    scene.component("thrifty 1.0.0 scale-up");
-    scene.apply("mine", from_map(&json!({}))).await;
-    scene.demand(true);
-    let (_, status) = scene.look("mine").await;
-    assert_eq!(reason(&status), "SignatureMissing");
-    assert!(scene.installed(ScaleUp).is_empty());
 }
 
 #[tokio::test]

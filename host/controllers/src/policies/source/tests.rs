@@ -287,8 +287,8 @@ async fn a_registry_yields_the_one_component_that_the_digest_fixes() {
     let invalid = |text: &str| format!("InvalidArtifact: spec.source.oci.image: {text}");
     let no_layer = |types: &str| {
         invalid(&format!(
-            "the artifact has not exactly one layer of application/wasm (it has: {types}); an index of several \
-             platforms has none: name the digest of the artifact itself"
+            "the artifact has not exactly one layer of application/wasm (it has: {types}); push one component, as \
+             `policy push`, `wkg oci push` or `oras push REFERENCE FILE:application/wasm` does"
         ))
     };
     let wrong = |what: &str, found: &[u8], wanted: &str| {

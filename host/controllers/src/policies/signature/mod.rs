@@ -1,7 +1,16 @@
-//! Whose components are trusted: minisign keys from a Secret.
+//! Whose components are trusted: public keys from a Secret, and who signed a component.
 //!
 //! AutoscalerConfig decides whether a signature is demanded. One that is given is checked in any case: a field that
-//! says who made a component must not be decoration.
+//! says who made a component must not be decoration. A signature is checked with keys and with nothing else, so that a
+//! restart without a network can do it again.
+
+mod bundle;
+mod cosign;
+#[cfg(test)]
+mod scene_tests;
+#[cfg(test)]
+mod tests;
+mod tools;
 
 use super::source::Refusal;
 use crate::runtime::chain;
@@ -9,8 +18,8 @@ use autoscaler_api::AutoscalerConfig;
 use autoscaler_api::scaling_policy::ScalingPolicySpec;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
-use minisign_verify::{PublicKey, Signature};
 use std::collections::BTreeMap;
+use tools::{Given, Key};
 
 /// Where the keys lie, beside the controller's other secret.
 const NAMESPACE: &str = "kube-system";
@@ -20,7 +29,7 @@ const NAMESPACE: &str = "kube-system";
 pub(super) struct Signer {
     /// In the secret.
     pub(super) name: String,
-    key: PublicKey,
+    key: Key,
 }
 
 /// The keys at one moment.
@@ -28,7 +37,7 @@ pub(super) struct Keys {
     secret: String,
     required: bool,
     /// By their names in the secret.
-    keys: BTreeMap<String, PublicKey>,
+    keys: BTreeMap<String, Key>,
 }
 
 impl Keys {
@@ -59,18 +68,11 @@ impl Keys {
         let mut keys = BTreeMap::new();
         for (name, bytes) in data.and_then(|secret| secret.data).unwrap_or_default() {
             let text = String::from_utf8(bytes.0).unwrap_or_default();
-            let text = text.trim();
-            let key = PublicKey::decode(text).or_else(|_| PublicKey::from_base64(text));
-            match key {
-                Ok(key) => drop(keys.insert(name, key)),
-                Err(_) => {
-                    let text = format!(
-                        "Secret {NAMESPACE}/{secret}: {name} is no minisign public key; put the text of the .pub file \
-                         there"
-                    );
-                    return Err(Refusal::new("SignatureKeysUnreadable", text));
-                }
-            }
+            let key = Key::read(text.trim()).map_err(|wrong| {
+                let text = format!("Secret {NAMESPACE}/{secret}: {name} {wrong}");
+                Refusal::new("SignatureKeysUnreadable", text)
+            })?;
+            keys.insert(name, key);
         }
         Ok(Some(Self {
             secret,
@@ -86,43 +88,50 @@ impl Keys {
 
     /// Who signed the component.
     pub(super) fn verify(&self, bytes: &[u8], signature: Option<&str>) -> Result<Signer, Refusal> {
+        let refuse = |reason, wrong: String| Refusal::new(reason, format!("spec.signature: {wrong}"));
         let Some(signature) = signature else {
-            return Err(Refusal::new(
-                "SignatureMissing",
-                "spec.signature: AutoscalerConfig demands one (spec.policies.requireSignature); sign the component with \
-                 `minisign -S` and put the text of its .minisig file here",
-            ));
+            let wrong = "AutoscalerConfig demands one (spec.policies.requireSignature); sign the component with \
+                         `minisign -S` or `cosign sign-blob --key`, and put what that writes here";
+            return Err(refuse("SignatureMissing", wrong.to_owned()));
         };
         if self.keys.is_empty() {
-            let text = format!(
-                "spec.signature: there is no key to check it with; put minisign public keys into Secret \
-                 {NAMESPACE}/{}",
+            let wrong = format!(
+                "there is no key to check it with; put public keys of minisign or cosign into Secret {NAMESPACE}/{}",
                 self.secret
             );
-            return Err(Refusal::new("SignatureKeysMissing", text));
+            return Err(refuse("SignatureKeysMissing", wrong));
         }
-        let signature = Signature::decode(signature.trim()).map_err(|_| {
-            Refusal::new(
-                "SignatureInvalid",
-                "spec.signature: that is no minisign signature; it takes all four lines of the .minisig file",
-            )
-        })?;
-        let mut keys = self.keys.iter();
-        // Signatures of the old form, without a hash before, are not taken.
-        let signer = keys.find(|(_, key)| key.verify(bytes, &signature, false).is_ok());
-        let signer = signer.map(|(name, key)| Signer {
-            name: name.clone(),
-            key: key.clone(),
-        });
-        signer.ok_or_else(|| {
-            let names: Vec<&str> = self.keys.keys().map(String::as_str).collect();
-            let text = format!(
-                "spec.signature: not made for this component with any of the keys in Secret {NAMESPACE}/{} ({}); sign \
-                 exactly these bytes, or add the key",
+        let given = Given::read(signature.trim())
+            .and_then(|given| given.is_of(bytes).map(|()| given))
+            .map_err(|wrong| refuse("SignatureInvalid", wrong))?;
+        let (may, cannot): (Vec<_>, Vec<_>) = self.keys.iter().partition(|(_, key)| key.reads(&given));
+        let names = |keys: &[(&String, &Key)]| {
+            let names: Vec<&str> = keys.iter().map(|(name, _)| name.as_str()).collect();
+            names.join(", ")
+        };
+        if may.is_empty() {
+            let tool = given.tool();
+            let wrong = format!(
+                "a signature of {tool}, and Secret {NAMESPACE}/{} has no key of {tool} (only {}); put the signer's .pub \
+                 file there",
                 self.secret,
-                names.join(", ")
+                names(&cannot)
             );
-            Refusal::new("SignatureInvalid", text)
+            return Err(refuse("SignatureKeysMissing", wrong));
+        }
+        let signer = may.iter().find(|(_, key)| key.verifies(bytes, &given));
+        let Some((name, key)) = signer else {
+            let wrong = format!(
+                "not made for this component with any of the keys in Secret {NAMESPACE}/{} ({}); sign exactly these \
+                 bytes, or add the key",
+                self.secret,
+                names(&may)
+            );
+            return Err(refuse("SignatureInvalid", wrong));
+        };
+        Ok(Signer {
+            name: (*name).clone(),
+            key: (*key).clone(),
         })
     }
 }
