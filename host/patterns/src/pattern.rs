@@ -250,30 +250,35 @@ impl<'a> Greedy<'a> {
         let weigh = |(weight, all): (&f64, &f64)| if *all > 0.0 { weight / all } else { 0.0 };
         let weights: Vec<f64> = weights.iter().zip(capacity).map(weigh).collect();
         self.begin();
-        let mut open: Vec<usize> = (0..self.rows.len()).collect();
+        // Place, and how many pods more.
+        let most = |row: &usize| self.left[*row].min(self.problem.rows[*row].per_node[self.offer]);
+        let mut open: Vec<(usize, u32)> = self.rows.iter().map(most).enumerate().collect();
         let mut scales = vec![0.0; width];
         loop {
-            // A row that does not fit any more will not later.
-            open.retain(|place| {
-                let row = self.rows[*place];
-                let asked = &self.problem.rows[row];
-                self.load[row] < self.left[row].min(asked.per_node[self.offer])
-                    && holds(&self.free, &asked.requests)
-            });
-            self.effort += open.len();
             for ((scale, weight), free) in scales.iter_mut().zip(&weights).zip(&self.free) {
                 *scale = weight * free;
             }
             let mut best: Option<(f64, usize)> = None;
-            for place in &open {
-                let parts = scales.iter().zip(self.parts(*place));
+            let mut kept = 0;
+            for at in 0..open.len() {
+                let (place, more) = open[at];
+                // A row that does not fit any more will not later.
+                if more == 0 || !holds(&self.free, &self.problem.rows[self.rows[place]].requests) {
+                    continue;
+                }
+                let parts = scales.iter().zip(self.parts(place));
                 let suits: f64 = parts.map(|(scale, part)| scale * part).sum();
                 if best.is_none_or(|(most, _)| suits > most) {
-                    best = Some((suits, *place));
+                    best = Some((suits, kept));
                 }
+                open[kept] = (place, more);
+                kept += 1;
             }
-            let Some((_, place)) = best else { break };
-            self.put(self.rows[place], 1);
+            open.truncate(kept);
+            self.effort += kept;
+            let Some((_, best)) = best else { break };
+            open[best].1 -= 1;
+            self.put(self.rows[open[best].0], 1);
         }
         self.end();
     }

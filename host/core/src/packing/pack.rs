@@ -354,8 +354,6 @@ impl Packing<'_> {
         let mut load: BTreeMap<usize, u32> = BTreeMap::new();
         let mut scales = vec![0.0; whole.len()];
         loop {
-            candidates.retain(|(sort, _, left)| *left > 0 && holds(&free, &self.sorts[*sort].needs));
-            self.work.steps(candidates.len() as u64 / 4);
             for (column, scale) in scales.iter_mut().enumerate() {
                 *scale = if whole[column] > 0.0 {
                     weights[column] * (room[column] / whole[column])
@@ -364,15 +362,24 @@ impl Packing<'_> {
                 };
             }
             let mut best: Option<(usize, usize, f64)> = None;
-            for (at, (sort, shares, _)) in candidates.iter().enumerate() {
-                let choice = self.sorts[*sort].choice;
+            let mut kept = 0;
+            for at in 0..candidates.len() {
+                let (sort, shares, left) = candidates[at];
+                if left == 0 || !holds(&free, &self.sorts[sort].needs) {
+                    continue;
+                }
+                let choice = self.sorts[sort].choice;
                 let suits: f64 = shares.iter().map(|(column, share)| scales[*column] * share).sum();
                 let better =
                     best.is_none_or(|(_, least, most)| choice < least || (choice == least && suits > most));
                 if better {
-                    best = Some((at, choice, suits));
+                    best = Some((kept, choice, suits));
                 }
+                candidates[kept] = candidates[at];
+                kept += 1;
             }
+            candidates.truncate(kept);
+            self.work.steps(kept as u64 / 4);
             let Some((at, ..)) = best else {
                 return load.into_iter().collect();
             };

@@ -6,7 +6,6 @@
 use super::State;
 use super::fill::{Lot, Offer, fill};
 use super::preferences::fill_by_preference;
-use super::shapes::ShapeId;
 use super::work::{PLACEMENT_STEPS, TABLE_CELLS, Work};
 use crate::decision::{Action, Cause, Checked, Plan};
 use crate::model::{ClassId, GroupId, NodeId, PodId, Snapshot, TemplateId};
@@ -92,15 +91,15 @@ type Waiting = BTreeMap<ClassId, Vec<PodId>>;
 /// Imagined nodes stay last, in the order in which they were bought.
 pub(super) fn dedicated_first<Pods>(state: &State, waiting: &BTreeMap<ClassId, Pods>) -> Vec<NodeId> {
     // Nodes of one shape have the same users.
-    let mut by_shape: BTreeMap<ShapeId, usize> = BTreeMap::new();
+    let shapes = state.shapes.iter().max().map_or(0, |last| *last as usize + 1);
+    let mut by_shape: Vec<Option<usize>> = vec![None; shapes];
     let mut users = |node: NodeId| {
         if state.imagined(node).is_some() {
             return usize::MAX;
         }
         let may_use = |class: &&ClassId| state.fits_by_nature(**class, node).is_ok();
-        *by_shape
-            .entry(state.shapes[node as usize])
-            .or_insert_with(|| waiting.keys().filter(may_use).count())
+        *by_shape[state.shapes[node as usize] as usize]
+            .get_or_insert_with(|| waiting.keys().filter(may_use).count())
     };
     let mut open = state.open_nodes();
     open.sort_by_cached_key(|node| users(*node));

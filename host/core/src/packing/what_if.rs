@@ -152,12 +152,11 @@ impl WhatIf<'_> {
         let mut there = [Field::default(), Field::default()];
         if lots.iter().any(|lot| lot.field.is_some()) {
             let existing = dedicated_first(state, &asked.pods);
-            let running: Vec<NodeId> = existing
-                .iter()
-                .copied()
-                .filter(|node| state.is_ready(*node))
-                .collect();
-            there = [Field::new(state, &running), Field::new(state, &existing)];
+            if !moving.is_empty() {
+                let running = existing.iter().copied().filter(|node| state.is_ready(*node));
+                there[RUNNING] = Field::new(state, &running.collect::<Vec<NodeId>>());
+            }
+            there[EXISTING] = Field::new(state, &existing);
         }
         // Unused nodes are not bought, and what is there decides how pods are packed: so the answer is that of a
         // question in which every node is used.
