@@ -3,12 +3,12 @@
 
 use super::State;
 use super::fill::{Filling, Lot, Offer};
-use super::pack::{Put, pack};
+use super::pack::{Put, imagined_since, pack};
 use super::quotas::{Place, Quotas, is_settled_by_quotas};
 use super::sorts::Want;
 use super::work::Work;
 use crate::decision::Cause;
-use crate::model::{NodeId, TemplateId};
+use crate::model::NodeId;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -90,11 +90,9 @@ impl Filling {
             of_place.extend(std::iter::repeat_n(node, pods as usize));
         }
         // Once more in turn and by every rule: the numbers say what each domain gets, not that it may have it.
-        let opened: Vec<Option<TemplateId>> = (nodes..state.nodes())
-            .map(|node| state.imagined(NodeId::try_from(node).unwrap_or(NodeId::MAX)))
-            .collect();
+        let opened = imagined_since(state, nodes);
         state.rollback(mark);
-        for template in opened.into_iter().flatten() {
+        for template in opened {
             state.add_node(template);
         }
         let mut puts: Vec<(usize, NodeId)> = Vec::new();

@@ -46,21 +46,27 @@ pub(super) fn pack(state: &mut State, wanted: &[Want], offers: &mut [Offer], wor
     }
     let asked: u64 = sorts.iter().map(|sort| u64::from(sort.left)).sum();
     let before = (state.mark(), offers.to_vec());
+    let nodes = state.nodes();
     let simple = simply(state, sorts.clone(), offers, work);
     if total(&simple) == asked || sorts.len() > MOST_SORTS || work.is_spent() {
         return simple;
     }
+    let simple = Packed {
+        opened: imagined_since(state, nodes),
+        offers: offers.to_vec(),
+        puts: simple,
+    };
     state.rollback(before.0);
     offers.clone_from_slice(&before.1);
     let mut packing = Packing {
-        sorts: sorts.clone(),
+        sorts,
         puts: Vec::new(),
         state,
         work,
     };
     if !packing.may_hold_all(offers) {
         // No way of packing helps, and how many pods stay does not matter much.
-        return simply(packing.state, sorts, offers, packing.work);
+        return simple.again(state, wanted, offers);
     }
     packing.by_patterns(offers);
     let Packing {
@@ -68,12 +74,40 @@ pub(super) fn pack(state: &mut State, wanted: &[Want], offers: &mut [Offer], wor
     } = packing;
     let mut patterns = puts;
     patterns.extend(simply(state, rest, offers, work));
-    if total(&patterns) > total(&simple) {
+    if total(&patterns) > total(&simple.puts) {
         return patterns;
     }
     state.rollback(before.0);
-    offers.clone_from_slice(&before.1);
-    simply(state, sorts, offers, work)
+    simple.again(state, wanted, offers)
+}
+
+/// What a way of packing came to.
+struct Packed {
+    /// Templates of the nodes that it opened, in turn.
+    opened: Vec<TemplateId>,
+    offers: Vec<Offer>,
+    puts: Vec<Put>,
+}
+
+impl Packed {
+    /// Takes the same steps from the same start.
+    fn again(self, state: &mut State, wanted: &[Want], offers: &mut [Offer]) -> Vec<Put> {
+        for template in self.opened {
+            state.add_node(template);
+        }
+        for (position, node, pods) in &self.puts {
+            state.place(wanted[*position].class, *node, *pods);
+        }
+        offers.clone_from_slice(&self.offers);
+        self.puts
+    }
+}
+
+/// Templates of the nodes that were imagined after so many were there.
+pub(super) fn imagined_since(state: &State, nodes: usize) -> Vec<TemplateId> {
+    (nodes..state.nodes())
+        .filter_map(|node| state.imagined(NodeId::try_from(node).ok()?))
+        .collect()
 }
 
 fn total(puts: &[Put]) -> u64 {

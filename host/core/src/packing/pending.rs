@@ -52,12 +52,14 @@ pub fn place_pending(snapshot: &Arc<Snapshot>) -> Placement {
 
 /// The same with a budget of steps, each of one class tried on one node. What it does not reach is postponed.
 pub fn place_pending_within(snapshot: &Arc<Snapshot>, steps: u64) -> Placement {
-    let mut waiting: Waiting = BTreeMap::new();
+    let mut by_class: Vec<Vec<PodId>> = vec![Vec::new(); snapshot.classes.len()];
     for (id, pod) in (0..).zip(&snapshot.pods) {
-        if (pod.class as usize) < snapshot.classes.len() {
-            waiting.entry(pod.class).or_default().push(id);
+        if let Some(pods) = by_class.get_mut(pod.class as usize) {
+            pods.push(id);
         }
     }
+    let waiting = (0..).zip(by_class).filter(|(_, pods)| !pods.is_empty());
+    let mut waiting: Waiting = waiting.collect();
     let in_order = snapshot.pods.is_sorted_by(|one, next| one.key <= next.key);
     if !in_order {
         waiting.values_mut().for_each(|pods| by_key(snapshot, pods));
@@ -234,17 +236,20 @@ impl Placement {
         }
         let mut left: BTreeMap<(bool, ClassId), Unplaced> = BTreeMap::new();
         for ((class, pods), filled) in queues.into_iter().zip(results.lots) {
+            if pods.len() == 0 {
+                continue;
+            }
             let cause = filled.cause();
+            let unplaced = left
+                .entry((cause == Cause::Budget, class))
+                .or_insert_with(|| Unplaced {
+                    class,
+                    pods: Vec::with_capacity(pods.len()),
+                    cause,
+                    oldest_ms: i64::MAX,
+                });
             for pod in pods {
                 let since = snapshot.pods[pod as usize].unschedulable_since_ms;
-                let unplaced = left
-                    .entry((cause == Cause::Budget, class))
-                    .or_insert_with(|| Unplaced {
-                        class,
-                        pods: Vec::new(),
-                        cause,
-                        oldest_ms: i64::MAX,
-                    });
                 unplaced.pods.push(pod);
                 unplaced.oldest_ms = unplaced.oldest_ms.min(since.unwrap_or(snapshot.now_ms));
             }

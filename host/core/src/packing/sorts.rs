@@ -61,6 +61,10 @@ pub(super) fn sorts(state: &State, wanted: &[Want], offers: &[Offer]) -> Vec<Sor
             .iter()
             .map(|offer| want.takes(state, offer.template))
             .collect();
+        if !by_offer.contains(&true) {
+            // No way of packing finds a place for these.
+            continue;
+        }
         let choice = tables.shapes.templates_for(&tables.snapshot, want.class);
         let at = *known.entry((needs, by_offer, choice)).or_insert_with(|| {
             sorts.push(Sort {
