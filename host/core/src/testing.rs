@@ -2,8 +2,8 @@
 
 use crate::model::{
     AttachLimits, ClassId, DrainRules, Group, GroupId, Health, LabelSelector, Labels, Movability, Node,
-    NodeId, NodeState, Pod, PodClass, PodKey, Resident, Resources, Snapshot, Taint, TaintEffect, Template,
-    TemplateId, Toleration, TolerationOperator,
+    NodeId, NodeState, Pod, PodClass, PodKey, Resident, Resources, Snapshot, SpreadConstraint, Taint,
+    TaintEffect, Template, TemplateId, Toleration, TolerationOperator, WhenUnsatisfiable,
 };
 use crate::packing::State;
 use std::sync::Arc;
@@ -21,6 +21,19 @@ pub(crate) fn selector(pairs: &[(&str, &str)]) -> LabelSelector {
     LabelSelector {
         match_labels: labels(pairs),
         match_expressions: Vec::new(),
+    }
+}
+
+/// Pods with the label `app: web` may be in one domain of the key only so many ahead of the others.
+pub(crate) fn spread(key: &str, max_skew: i32) -> SpreadConstraint {
+    SpreadConstraint {
+        max_skew,
+        topology_key: key.into(),
+        when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
+        selector: Some(selector(&[("app", "web")])),
+        min_domains: 0,
+        honor_affinity: true,
+        honor_taints: false,
     }
 }
 

@@ -1,11 +1,9 @@
 //! The checker of removals against a table of cases.
 
 use super::{Action, NoteCode, Plan, Proposed, Reason, Refusal, check_removals};
-use crate::model::{
-    DisruptionBudget, Health, Movability, NodeState, PodAffinityTerm, SpreadConstraint, WhenUnsatisfiable,
-};
+use crate::model::{DisruptionBudget, Health, Movability, NodeState, PodAffinityTerm, SpreadConstraint};
 use crate::packing::place_pending;
-use crate::testing::{Cluster, pod, selector, taint};
+use crate::testing::{Cluster, pod, selector, spread, taint};
 use std::sync::Arc;
 
 fn remove(node: u32, batch: u32) -> Action {
@@ -413,13 +411,8 @@ fn an_empty_zone_holds_others_back_until_its_node_is_gone() {
         cluster.snapshot.removal_budget = 10;
         let group = cluster.group("a", 0, 10);
         let spread = SpreadConstraint {
-            max_skew: 1,
-            topology_key: "zone".into(),
-            when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
-            selector: Some(selector(&[("app", "web")])),
-            min_domains: 0,
-            honor_affinity: true,
             honor_taints,
+            ..spread("zone", 1)
         };
         let class = pod(500).labels(&[("app", "web")]);
         let class = cluster.class(class.with(|class| class.topology_spread = vec![spread]));

@@ -1,19 +1,7 @@
 use super::*;
-use crate::model::{HostPort, LabelSelector, PodAffinityTerm, PodClass, SpreadConstraint, WhenUnsatisfiable};
+use crate::model::{HostPort, LabelSelector, PodAffinityTerm, PodClass, SpreadConstraint};
 use crate::packing::Work;
-use crate::testing::{Cluster, pod, selector, taint};
-
-fn spread(key: &str, max_skew: i32) -> SpreadConstraint {
-    SpreadConstraint {
-        max_skew,
-        topology_key: key.into(),
-        when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
-        selector: Some(selector(&[("app", "web")])),
-        min_domains: 0,
-        honor_affinity: true,
-        honor_taints: false,
-    }
-}
+use crate::testing::{Cluster, pod, selector, spread, taint};
 
 fn term(key: &str) -> PodAffinityTerm {
     PodAffinityTerm {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::model::{SpreadConstraint, WhenUnsatisfiable};
-use crate::testing::{Cluster, pod, selector};
+use crate::model::SpreadConstraint;
+use crate::testing::{Cluster, pod, spread};
 
 fn lot(class: ClassId, pods: u32) -> Lot {
     Lot {
@@ -44,13 +44,8 @@ fn zonal_spread_goes_round_the_zones() {
         .to_vec();
     let class = cluster.class(pod(1000).labels(&[("app", "web")]).with(|class| {
         class.topology_spread = vec![SpreadConstraint {
-            max_skew: 1,
-            topology_key: "zone".into(),
-            when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
-            selector: Some(selector(&[("app", "web")])),
             min_domains: 3,
-            honor_affinity: true,
-            honor_taints: false,
+            ..spread("zone", 1)
         }];
     }));
     let mut state = cluster.state();

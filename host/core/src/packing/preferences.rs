@@ -153,7 +153,7 @@ mod tests {
         Taint, TaintEffect, WhenUnsatisfiable,
     };
     use crate::packing::{Placement, place_pending};
-    use crate::testing::{Cluster, pod, selector, taint};
+    use crate::testing::{Cluster, pod, selector, spread, taint};
 
     fn zone(name: &str) -> NodeSelectorTerm {
         NodeSelectorTerm {
@@ -175,15 +175,10 @@ mod tests {
         }
     }
 
-    fn spread() -> SpreadConstraint {
+    fn soft_spread() -> SpreadConstraint {
         SpreadConstraint {
-            max_skew: 1,
-            topology_key: "zone".into(),
             when_unsatisfiable: WhenUnsatisfiable::ScheduleAnyway,
-            selector: Some(selector(&[("app", "web")])),
-            min_domains: 0,
-            honor_affinity: true,
-            honor_taints: false,
+            ..spread("zone", 1)
         }
     }
 
@@ -233,7 +228,7 @@ mod tests {
                 "neither company",
             ),
             (
-                |_, class| class.topology_spread = vec![spread()],
+                |_, class| class.topology_spread = vec![soft_spread()],
                 ["b", "b"],
                 "spread",
             ),

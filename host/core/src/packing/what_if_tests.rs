@@ -2,9 +2,9 @@
 
 use super::WhatIf;
 use crate::decision::{Addition, Cause, ClassCount, Leftover, Oracle, WhatIfQuestion, questions};
-use crate::model::{NodeState, SpreadConstraint, WhenUnsatisfiable};
+use crate::model::NodeState;
 use crate::packing::place_pending;
-use crate::testing::{Cluster, pod, selector, taint};
+use crate::testing::{Cluster, pod, spread, taint};
 
 fn grow(additions: &[(u32, u32)], pods: Option<&[(u32, u32)]>) -> WhatIfQuestion {
     WhatIfQuestion {
@@ -192,15 +192,7 @@ fn full_nodes_do_not_hide_that_a_domain_is_ahead() {
     let mut cluster = Cluster::default();
     cluster.template("a", 8000, &[("zone", "a")]);
     let class = cluster.class(pod(1000).labels(&[("app", "web")]).with(|class| {
-        class.topology_spread = vec![SpreadConstraint {
-            max_skew: 2,
-            topology_key: "zone".into(),
-            when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
-            selector: Some(selector(&[("app", "web")])),
-            min_domains: 0,
-            honor_affinity: true,
-            honor_taints: false,
-        }];
+        class.topology_spread = vec![spread("zone", 2)];
     }));
     for zone in ["a", "b", "b", "b"] {
         let node = cluster.labelled(

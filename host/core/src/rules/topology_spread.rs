@@ -30,18 +30,10 @@ mod tests {
     use crate::model::{
         LabelSelector, Labels, Movability, NodeState, SpreadConstraint, Taint, TaintEffect, WhenUnsatisfiable,
     };
-    use crate::testing::{Cluster, labels, pod, selector};
+    use crate::testing::{Cluster, labels, pod, selector, spread};
 
     fn zonal() -> SpreadConstraint {
-        SpreadConstraint {
-            max_skew: 1,
-            topology_key: "zone".into(),
-            when_unsatisfiable: WhenUnsatisfiable::DoNotSchedule,
-            selector: Some(selector(&[("app", "web")])),
-            min_domains: 0,
-            honor_affinity: true,
-            honor_taints: false,
-        }
+        spread("zone", 1)
     }
 
     type Change = fn(&mut SpreadConstraint);
