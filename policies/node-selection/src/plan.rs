@@ -5,7 +5,7 @@
 //! as all pods keep a place.
 
 use crate::problem::Posed;
-use crate::wish::{Demanded, Wish, wishes};
+use crate::wish::{Demanded, Turn, Wish, wishes};
 use autoscaler_patterns::{Problem, search};
 use policy_sdk::ClassCount;
 use policy_sdk::node_selection::Snapshot;
@@ -39,6 +39,8 @@ pub(crate) struct Plan<'a> {
     /// What has no place, with the rule that refuses it.
     pub(crate) left: BTreeMap<u32, (u32, Cause)>,
     trials: u64,
+    /// Something was bought that nothing found a place by.
+    was_in_vain: bool,
     /// What the searches of one round may weigh.
     effort: u64,
 }
@@ -74,6 +76,7 @@ impl<'a> Plan<'a> {
             weighed: BTreeMap::new(),
             additions: Vec::new(),
             trials,
+            was_in_vain: false,
             effort: effort.saturating_mul(FEW_PODS) / total.clamp(FEW_PODS, MANY_PODS),
             snapshot,
         }
@@ -90,6 +93,7 @@ impl<'a> Plan<'a> {
             }
             self.settle();
             vain = if self.left_pods() < left { 0 } else { vain + 1 };
+            self.was_in_vain |= vain > 0;
         }
         if mixed && self.left_pods() == 0 {
             self.make_smaller();
@@ -142,7 +146,16 @@ impl<'a> Plan<'a> {
     /// Buys for what is left. Where that was in vain, more is bought than would do for it: what is not used goes
     /// again.
     fn buy(&mut self, mixed: bool, round: u32, vain: u32) -> bool {
-        let mut wishes = wishes(self.snapshot, &self.demanded, &self.left, round, vain);
+        let mut wishes = wishes(
+            self.snapshot,
+            &self.demanded,
+            &self.left,
+            Turn {
+                round,
+                vain,
+                was_in_vain: self.was_in_vain,
+            },
+        );
         // Each gets its turn to be the first, because the first may take the last node that the cluster allows.
         let first = round as usize % wishes.len().max(1);
         wishes.rotate_left(first);

@@ -16,6 +16,17 @@ pub(crate) type Demanded = Vec<(u32, BTreeMap<u32, u32>)>;
 /// How much more is bought each time that it was in vain.
 const MORE: u32 = 8;
 
+/// How far the buying has come.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn {
+    /// From 0.
+    pub(crate) round: u32,
+    /// Rounds in a row by which nothing found a place.
+    pub(crate) vain: u32,
+    /// There was such a round.
+    pub(crate) was_in_vain: bool,
+}
+
 /// Pods that a group shall take.
 pub(crate) struct Wish<'a> {
     pub(crate) group: u32,
@@ -29,12 +40,11 @@ pub(crate) fn wishes<'a>(
     snapshot: &'a Snapshot,
     demanded: &Demanded,
     left: &BTreeMap<u32, (u32, Cause)>,
-    round: u32,
-    vain: u32,
+    turn: Turn,
 ) -> Vec<Wish<'a>> {
     // A node that has just enough room for what is left may be filled with others: where that goes on, much more is
     // bought.
-    let more = |pods: u32| pods.saturating_mul(MORE.saturating_pow(vain));
+    let more = |pods: u32| pods.saturating_mul(MORE.saturating_pow(turn.vain));
     let (spread, others): (Vec<_>, Vec<_>) = left
         .iter()
         .map(|(class, (pods, cause))| (*class, *pods, *cause))
@@ -47,7 +57,7 @@ pub(crate) fn wishes<'a>(
             Some(ClassCount { class: *class, pods })
         });
         let mut pods: Vec<ClassCount> = pods.filter(|count| count.pods > 0).collect();
-        if round == 0 && demanded.len() > 1 {
+        if turn.round == 0 && demanded.len() > 1 {
             pods = without_lonely(snapshot, *group, pods);
         }
         wishes.push(Wish {
@@ -59,7 +69,7 @@ pub(crate) fn wishes<'a>(
     let mut by_place: BTreeMap<(u32, &str), Vec<ClassCount>> = BTreeMap::new();
     for (class, left, _) in spread {
         let mut places = places(snapshot, class);
-        if vain == 0 {
+        if !turn.was_in_vain {
             let asks = |group: u32| {
                 let mut demanded = demanded.iter();
                 demanded.any(|(asked, pods)| *asked == group && pods.contains_key(&class))
@@ -142,3 +152,7 @@ fn without_lonely(snapshot: &Snapshot, group: u32, pods: Vec<ClassCount>) -> Vec
         pods.into_iter().partition(|count| lonely(count.class));
     if others.is_empty() { alone } else { others }
 }
+
+#[cfg(test)]
+#[path = "wish_tests.rs"]
+mod tests;
