@@ -1,24 +1,15 @@
 //! One group and a few templates, with an oracle that packs pods of one size each.
 
 use super::*;
-use policy_sdk::testing::{table_rows, with_oracle};
+use policy_sdk::testing::{node_group, table_rows, with_oracle};
 use policy_sdk::what_if::{Cause, Leftover, Outcome, Question};
-use policy_sdk::{Catalogue, Context, NodeGroup, Pending, PodClass, Template};
+use policy_sdk::{Catalogue, Context, Pending, PodClass, Template};
 
 /// (price, headroom, backoff, failures, pods per node of each class).
 type TemplateCase = (u64, u32, u64, u32, &'static [u32]);
 
 fn snapshot(templates: &[TemplateCase], pods: &[u32]) -> Snapshot {
-    let group = NodeGroup {
-        name: "ns/g".to_owned(),
-        min: 0,
-        max: 20,
-        current: 0,
-        upcoming: 0,
-        since_scale_up_ms: None,
-        since_scale_down_ms: None,
-        annotations: Vec::new(),
-    };
+    let group = node_group("ns/g", 20);
     let rows =
         templates
             .iter()

@@ -3,11 +3,9 @@
 use crate::Config;
 use crate::decide::decide;
 use policy_sdk::node_selection::{Mix, Snapshot};
-use policy_sdk::testing::with_oracle;
+use policy_sdk::testing::{node_group, with_oracle};
 use policy_sdk::what_if::{Cause, Leftover, Outcome, Question};
-use policy_sdk::{
-    Catalogue, ClassCount, Context, GroupDemand, NodeGroup, Pending, PodClass, Reason, Template,
-};
+use policy_sdk::{Catalogue, ClassCount, Context, GroupDemand, Pending, PodClass, Reason, Template};
 
 /// A zone with the pods that run there, how many more nodes its group may gain, and the price of one.
 #[derive(Clone, Copy)]
@@ -25,16 +23,7 @@ const EMPTY: Zone = Zone {
 
 /// Nodes hold two pods each; all pods are demanded of the first group.
 fn snapshot(zones: &[Zone], pods: u32) -> Snapshot {
-    let group = |(number, zone): (usize, &Zone)| NodeGroup {
-        name: format!("ns/g{number}"),
-        min: 0,
-        max: zone.room,
-        current: 0,
-        upcoming: 0,
-        since_scale_up_ms: None,
-        since_scale_down_ms: None,
-        annotations: Vec::new(),
-    };
+    let group = |(number, zone): (usize, &Zone)| node_group(&format!("ns/g{number}"), zone.room);
     let template = |(group, zone): (u32, &Zone)| Template {
         group,
         offering: format!("o{group}"),

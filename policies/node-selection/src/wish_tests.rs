@@ -1,7 +1,8 @@
 //! Who buys for what is left, round by round.
 
 use super::*;
-use policy_sdk::{Catalogue, Context, NodeGroup, Pending, PodClass, Template};
+use policy_sdk::testing::node_group;
+use policy_sdk::{Catalogue, Context, Pending, PodClass, Template};
 
 /// Classes that a new node holds ten of, and one of.
 const PLAIN: u32 = 0;
@@ -9,16 +10,6 @@ const LONELY: u32 = 1;
 
 /// Two groups with a template in each of two datacenters; the second group's cost twice as much.
 fn snapshot() -> Snapshot {
-    let group = |name: &str| NodeGroup {
-        name: name.to_owned(),
-        min: 0,
-        max: 10,
-        current: 0,
-        upcoming: 0,
-        since_scale_up_ms: None,
-        since_scale_down_ms: None,
-        annotations: Vec::new(),
-    };
     let template = |(group, datacenter): (u32, &str)| Template {
         group,
         offering: "o".to_owned(),
@@ -44,7 +35,7 @@ fn snapshot() -> Snapshot {
             annotations: Vec::new(),
         },
         catalogue: Catalogue {
-            groups: vec![group("one"), group("two")],
+            groups: vec![node_group("one", 10), node_group("two", 10)],
             templates: [(0, "ams"), (0, "hel"), (1, "ams"), (1, "hel")]
                 .map(template)
                 .to_vec(),

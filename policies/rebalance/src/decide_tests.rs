@@ -2,7 +2,7 @@
 
 use super::*;
 use policy_sdk::rebalance::{Fleet, NodeFlags};
-use policy_sdk::testing::with_oracle;
+use policy_sdk::testing::{node_group, with_oracle};
 use policy_sdk::what_if::{Cause, Leftover, Outcome};
 use policy_sdk::{Catalogue, Context, NodeGroup};
 
@@ -42,14 +42,8 @@ const BUSY: NodeCase = NodeCase {
 fn snapshot(nodes: &[NodeCase]) -> Snapshot {
     let count = u32::try_from(nodes.len()).unwrap();
     let group = NodeGroup {
-        name: "ns/g".to_owned(),
-        min: 0,
-        max: 20,
         current: count,
-        upcoming: 0,
-        since_scale_up_ms: None,
-        since_scale_down_ms: None,
-        annotations: Vec::new(),
+        ..node_group("ns/g", 20)
     };
     Snapshot {
         context: Context {

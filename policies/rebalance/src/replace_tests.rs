@@ -3,7 +3,7 @@
 use crate::Config;
 use crate::decide::decide;
 use policy_sdk::rebalance::{Action, Fleet, NodeFlags, ReplacementKind, Snapshot};
-use policy_sdk::testing::with_oracle;
+use policy_sdk::testing::{node_group, with_oracle};
 use policy_sdk::what_if::{Cause, Leftover, Outcome, Question};
 use policy_sdk::{Catalogue, Context, NodeGroup, Template};
 
@@ -32,14 +32,9 @@ fn fleet(nodes: usize) -> Snapshot {
         },
         catalogue: Catalogue {
             groups: vec![NodeGroup {
-                name: "ns/g".to_owned(),
-                min: 0,
-                max: 20,
                 current: count,
-                upcoming: 0,
                 since_scale_up_ms: Some(DAY_MS),
-                since_scale_down_ms: None,
-                annotations: Vec::new(),
+                ..node_group("ns/g", 20)
             }],
             templates: vec![template("big", 100_000), template("small", 33_000)],
             allocatable: Vec::new(),

@@ -1,25 +1,16 @@
 //! Small clusters, each with the demand that a person would expect.
 
 use super::*;
-use policy_sdk::testing::{table_rows, with_oracle};
+use policy_sdk::testing::{node_group, table_rows, with_oracle};
 use policy_sdk::what_if::{Cause, Leftover, Outcome};
-use policy_sdk::{Catalogue, Context, NodeGroup, Pending, PodClass, Template};
+use policy_sdk::{Catalogue, Context, Pending, PodClass, Template};
 
 /// (price, headroom, backoff, failures) of one template per group, all groups with max 10.
 type TemplateCase = (u64, u32, u64, u32);
 
 fn snapshot(templates: &[TemplateCase], classes: &[(u32, &[u32])]) -> Snapshot {
     let groups = (0..templates.len())
-        .map(|number| NodeGroup {
-            name: format!("ns/g{number}"),
-            min: 0,
-            max: 10,
-            current: 0,
-            upcoming: 0,
-            since_scale_up_ms: None,
-            since_scale_down_ms: None,
-            annotations: Vec::new(),
-        })
+        .map(|number| node_group(&format!("ns/g{number}"), 10))
         .collect();
     let rows = (0..)
         .zip(templates)

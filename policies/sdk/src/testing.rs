@@ -1,5 +1,6 @@
 //! Native tests of policies: an oracle that the test brings, for the time of one closure.
 
+use crate::NodeGroup;
 use crate::what_if::{Outcome, Question};
 use std::cell::RefCell;
 use std::panic::resume_unwind;
@@ -44,6 +45,21 @@ pub fn with_borrowed_oracle<R: Send>(
         }
         policy.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
+}
+
+/// A group without nodes that may grow to so many.
+#[must_use]
+pub fn node_group(name: &str, max: u32) -> NodeGroup {
+    NodeGroup {
+        name: name.to_owned(),
+        min: 0,
+        max,
+        current: 0,
+        upcoming: 0,
+        since_scale_up_ms: None,
+        since_scale_down_ms: None,
+        annotations: Vec::new(),
+    }
 }
 
 /// Where the rows of a table of classes × templates begin, where no two classes are alike.

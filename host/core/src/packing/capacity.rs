@@ -208,10 +208,7 @@ fn gate(state: &State, class: ClassId, node: NodeId) -> u32 {
     if state.fits_by_nature(class, node).is_err() {
         return 0;
     }
-    if !state.tables().is_bare(class) {
-        return u32::MAX;
-    }
-    if !state.tables().minds_company(class) {
+    if !state.tables().is_bare(class) || !state.tables().minds_company(class) {
         return u32::MAX;
     }
     if rules::refused_for_company(state, class, node) {

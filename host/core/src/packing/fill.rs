@@ -52,7 +52,7 @@ pub(crate) struct Filled {
 }
 
 impl Filled {
-    /// The rule that kept the pods from most nodes in the end; meaningful where pods are left.
+    /// The rule that kept the pods from their place in the end; meaningful where pods are left.
     pub(crate) fn cause(&self) -> Cause {
         if self.cut {
             Cause::Budget

@@ -12,6 +12,7 @@ mod links;
 mod neighbours;
 mod onto_new;
 mod pack;
+mod packed;
 mod pending;
 #[cfg(test)]
 mod plain;

@@ -3,7 +3,8 @@
 
 use super::State;
 use super::fill::{Filling, Lot, Offer};
-use super::pack::{Put, imagined_since, pack};
+use super::pack::{Put, pack};
+use super::packed::imagined_since;
 use super::quotas::{Place, Quotas, is_settled_by_quotas};
 use super::sorts::Want;
 use super::work::Work;

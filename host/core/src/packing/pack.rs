@@ -7,6 +7,7 @@
 
 use super::State;
 use super::fill::Offer;
+use super::packed::{Packed, imagined_since};
 use super::sorts::{Sort, Want, number, sorts};
 use super::work::Work;
 use crate::model::{NodeId, TemplateId};
@@ -79,35 +80,6 @@ pub(super) fn pack(state: &mut State, wanted: &[Want], offers: &mut [Offer], wor
     }
     state.rollback(before.0);
     simple.again(state, wanted, offers)
-}
-
-/// What a way of packing came to.
-struct Packed {
-    /// Templates of the nodes that it opened, in turn.
-    opened: Vec<TemplateId>,
-    offers: Vec<Offer>,
-    puts: Vec<Put>,
-}
-
-impl Packed {
-    /// Takes the same steps from the same start.
-    fn again(self, state: &mut State, wanted: &[Want], offers: &mut [Offer]) -> Vec<Put> {
-        for template in self.opened {
-            state.add_node(template);
-        }
-        for (position, node, pods) in &self.puts {
-            state.place(wanted[*position].class, *node, *pods);
-        }
-        offers.clone_from_slice(&self.offers);
-        self.puts
-    }
-}
-
-/// Templates of the nodes that were imagined after so many were there.
-pub(super) fn imagined_since(state: &State, nodes: usize) -> Vec<TemplateId> {
-    (nodes..state.nodes())
-        .filter_map(|node| state.imagined(NodeId::try_from(node).ok()?))
-        .collect()
 }
 
 fn total(puts: &[Put]) -> u64 {
